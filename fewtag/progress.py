@@ -1,0 +1,27 @@
+"""Shows on stderr how far long work has come; silent unless a door (the command line) turns it on, as a library should be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+_shown: ContextVar[bool] = ContextVar("shown", default=False)
+
+
+@contextmanager
+def shown(on: bool = True) -> Iterator[None]:
+    """Turn the bars on for all work within."""
+    token = _shown.set(on)
+    try:
+        yield
+    finally:
+        _shown.reset(token)
+
+
+def bar(what: str, total: int) -> Any:
+    """Return a tqdm bar to be used as a context manager: `bar.update(n)` says that n more of `total` are done."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc=what, unit="", dynamic_ncols=True, leave=False, mininterval=0.5, disable=not _shown.get())
