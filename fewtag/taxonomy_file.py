@@ -1,0 +1,268 @@
+"""Reads and writes taxonomy.yaml: the categories, and what the file says of the catalogue, the models and the prompt.
+
+The trap: YAML turns `No` into false and `2024` into a number, and keeps silent about it; here every text is checked to be one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final, NoReturn, TypeVar
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from fewtag.catalogue import CatalogueSettings
+from fewtag.errors import TaxonomyError
+from fewtag.taxonomy import Category, Taxonomy, id_of_path
+from fewtag.workspace import write_atomically
+
+FORMAT: Final = 1
+TOP_KEYS: Final = ("fewtag", "name", "language", "catalogue", "models", "prompt", "categories")
+CATEGORY_KEYS: Final = ("id", "name", "aliases", "description", "examples", "children", "parents", "assignable", "select")
+
+Settings = TypeVar("Settings", "CatalogueSettings", "ModelSettings")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """Which models the file asks for: a preset, or parts of one, each a hub id or a local folder."""
+
+    preset: str | None = None
+    encoder: str | None = None
+    lm: str | None = None
+    classifier: str | None = None
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaxonomyFile:
+    """All that a taxonomy.yaml says; `ids_made` counts the categories whose id was made from their path."""
+
+    path: Path
+    taxonomy: Taxonomy
+    catalogue: CatalogueSettings | None
+    models: ModelSettings
+    prompt: str | None
+    ids_made: int
+
+
+def read_taxonomy_file(path: str | Path) -> TaxonomyFile:
+    """Read a taxonomy.yaml.
+
+    Raises TaxonomyError, with file and line, for whatever is missing, unknown, twice there or of the wrong kind.
+    """
+    reader = _Reader(str(path))
+    top = reader.load()
+    reader.known_keys(top, TOP_KEYS, "the file")
+    if (made_for := top.get("fewtag", FORMAT)) != FORMAT:
+        reader.fail(
+            f"the file has format {made_for}, and this fewtag reads format {FORMAT}", "upgrade fewtag, or write `fewtag: 1`", top, "fewtag"
+        )
+    if not isinstance(top.get("categories"), list) or not top["categories"]:
+        reader.fail("the file lists no categories", "add `categories:` with at least one `- name: ...` below it", top, "categories")
+    categories = list(reader.categories(top["categories"], (), ()))
+    taxonomy = Taxonomy(
+        categories,
+        name=reader.text(top, "name") or Path(path).stem,
+        language=reader.text(top, "language") or None,
+        source=str(path),
+    )
+    return TaxonomyFile(
+        Path(path),
+        taxonomy,
+        reader.settings(top, "catalogue", CatalogueSettings),
+        reader.settings(top, "models", ModelSettings) or ModelSettings(),
+        reader.text(top, "prompt") or None,
+        len(reader.without_id),
+    )
+
+
+def write_ids(path: str | Path) -> int:
+    """Write the ids that were made from paths into the file, so that they outlive a renaming; comments and order stay.
+
+    Returns how many were written. Raises TaxonomyError where the file is wrong, WorkspaceError where it cannot be written.
+    """
+    reader = _Reader(str(path))
+    top = reader.load()
+    if not isinstance(top.get("categories"), list):
+        return 0
+    list(reader.categories(top["categories"], (), ()))
+    for siblings, place, made in reader.without_id:
+        if isinstance(siblings[place], CommentedMap):
+            siblings[place].insert(0, "id", made)
+        else:
+            siblings[place] = CommentedMap(id=made, name=str(siblings[place]))
+    if reader.without_id:
+        _write(top, Path(path))
+    return len(reader.without_id)
+
+
+def write_taxonomy(taxonomy: Taxonomy, path: Path) -> None:
+    """Write a taxonomy as a file of its own; every category stands below its first parent."""
+
+    def node(category: Category) -> CommentedMap:
+        written = CommentedMap(id=category.id, name=category.name)
+        for key in ("aliases", "description", "examples", "assignable", "select"):
+            if value := getattr(category, key):
+                written[key] = list(value) if isinstance(value, tuple) else value
+        if category.parents[1:]:
+            written["parents"] = list(category.parents[1:])
+        if children := [child for child in taxonomy.children(category.id) if taxonomy.parents(child)[0] == category.id]:
+            written["children"] = [node(taxonomy[child]) for child in children]
+        return written
+
+    top = CommentedMap(fewtag=FORMAT, name=taxonomy.name, language=taxonomy.language)
+    top["categories"] = [node(taxonomy[root]) for root in taxonomy.roots]
+    _write(top, path)
+
+
+class _Reader:
+    """Walks the parsed file and knows where each value stands."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.without_id: list[tuple[CommentedSeq, int, str]] = []
+
+    def load(self) -> CommentedMap:
+        try:
+            source = Path(self.path).read_text(encoding="utf-8-sig")
+        except FileNotFoundError:
+            raise TaxonomyError("there is no such file", mend="name an existing taxonomy.yaml", where=self.path) from None
+        except IsADirectoryError:
+            raise TaxonomyError("this is a folder", mend="name the taxonomy.yaml within it", where=self.path) from None
+        except UnicodeDecodeError as error:
+            line = error.object[: error.start].count(b"\n") + 1
+            raise TaxonomyError("the file is not UTF-8 text", mend="save it as UTF-8", where=f"{self.path}:{line}") from None
+        except OSError as error:
+            raise TaxonomyError(f"the file cannot be read: {error.strerror}", mend="check its permissions", where=self.path) from None
+        try:
+            top = _yaml().load(source)
+        except MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            problem = " ".join(str(error.problem or error.context).split())
+            where = f"{self.path}:{mark.line + 1}" if mark else self.path
+            raise TaxonomyError(
+                f"this is not valid YAML: {problem}", mend="mend the line, or put its text in quotes", where=where
+            ) from None
+        except YAMLError as error:
+            raise TaxonomyError(f"this is not valid YAML: {error}", mend="save it as plain text", where=self.path) from None
+        if top is None:
+            raise TaxonomyError("the file is empty", mend="start from one of the starter taxonomies", where=self.path)
+        if not isinstance(top, CommentedMap):
+            raise TaxonomyError("the file is no mapping", mend="start it with `fewtag: 1` and `categories:`", where=f"{self.path}:1")
+        return top
+
+    def categories(self, siblings: Any, trail: tuple[str, ...], parent: tuple[str, ...]) -> Iterator[Category]:
+        """Yield the categories of a list and, each behind its parent, those below them."""
+        for place, entry in enumerate(siblings):
+            line = siblings.lc.item(place)[0] + 1
+            mapping = entry if isinstance(entry, CommentedMap) else CommentedMap(name=entry)
+            if not isinstance(entry, CommentedMap):
+                mapping.lc.data = {"name": [line - 1, 0, line - 1, 0]}
+            self.known_keys(mapping, CATEGORY_KEYS, "a category", line)
+            name = self.text(mapping, "name", line)
+            if not name:
+                self.fail("a category has no name", "add `name:`", line=line)
+            names = (*trail, name)
+            own = self.text(mapping, "id", line)
+            if not own:
+                own = id_of_path(names)
+                self.without_id.append((siblings, place, own))
+            yield Category(
+                own,
+                name,
+                self.texts(mapping, "aliases", line),
+                " ".join(self.text(mapping, "description", line).split()),
+                self.texts(mapping, "examples", line),
+                (*parent, *(each for each in self.texts(mapping, "parents", line) if each not in parent)),
+                self.flag(mapping, "assignable", line),
+                self.choice(mapping, "select", ("one", "many"), line),
+                line,
+            )
+            children = mapping.get("children")
+            if children is None:
+                continue
+            if not isinstance(children, CommentedSeq):
+                self.fail("`children` is no list", "start each child with `- `", mapping, "children", line)
+            yield from self.categories(children, names, (own,))
+
+    def settings(self, top: CommentedMap, key: str, kind: type[Settings]) -> Settings | None:
+        """Read a section whose keys are the fields of a dataclass of texts."""
+        section = top.get(key)
+        if section is None:
+            return None
+        if not isinstance(section, CommentedMap):
+            self.fail(f"`{key}` is no mapping", f"write it as `{key}: {{...}}`", top, key)
+        names = [field.name for field in fields(kind) if field.name != "where"]
+        self.known_keys(section, names, f"`{key}`")
+        values = {name: self.text(section, name) or None for name in names}
+        if kind is CatalogueSettings and not values["file"]:
+            self.fail("`catalogue` names no file", "add `file: products.csv`", top, key)
+        return kind(**values, where=f"{self.path}:{self.line_of(top, key)}")  # type: ignore[arg-type]
+
+    def known_keys(self, mapping: Mapping[str, Any], known: Sequence[str], owner: str, line: int = 1) -> None:
+        for key in mapping:
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, n=1)
+                mend = f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(known)}"
+                self.fail(f"{owner} has the unknown key '{key}'", mend, mapping, str(key), line)
+
+    def text(self, mapping: Mapping[str, Any], key: str, line: int = 1) -> str:
+        return self._as_text(mapping.get(key), mapping, key, line)
+
+    def texts(self, mapping: Mapping[str, Any], key: str, line: int) -> tuple[str, ...]:
+        """Read a list of texts; a single text is a list of one."""
+        value = mapping.get(key)
+        if isinstance(value, Mapping):
+            self.fail(f"`{key}` is no list", f"write it as `{key}: [one, two]`", mapping, key, line)
+        values = value if isinstance(value, list) else [] if value is None else [value]
+        return tuple(text for each in values if (text := self._as_text(each, mapping, key, line)))
+
+    def flag(self, mapping: Mapping[str, Any], key: str, line: int) -> bool:
+        value = mapping.get(key, False)
+        if not isinstance(value, bool):
+            self.fail(f"`{key}` is '{value}'", "write true or false", mapping, key, line)
+        return value
+
+    def choice(self, mapping: Mapping[str, Any], key: str, choices: Sequence[str], line: int) -> Any:
+        value = mapping.get(key)
+        if value is not None and value not in choices:
+            self.fail(f"`{key}` is '{value}'", f"write {' or '.join(choices)}", mapping, key, line)
+        return value
+
+    def _as_text(self, value: Any, mapping: Mapping[str, Any], key: str, line: int) -> str:
+        if value is None:
+            return ""
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            self.fail(f"`{key}` holds '{value}', which YAML does not read as text", "put it in quotes", mapping, key, line)
+        return str(value).strip()
+
+    def line_of(self, mapping: Mapping[str, Any], key: str, line: int = 1) -> int:
+        position = getattr(mapping, "lc", None)
+        if position is not None and position.data and key in position.data:
+            return int(position.data[key][0]) + 1
+        return line
+
+    def fail(self, problem: str, mend: str, mapping: Mapping[str, Any] | None = None, key: str = "", line: int = 1) -> NoReturn:
+        where = self.line_of(mapping, key, line) if mapping is not None else line
+        raise TaxonomyError(problem, mend=mend, where=f"{self.path}:{where}")
+
+
+def _yaml() -> YAML:
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    return yaml
+
+
+def _write(top: CommentedMap, path: Path) -> None:
+    from io import StringIO
+
+    text = StringIO()
+    _yaml().dump(top, text)
+    write_atomically(path, text.getvalue().encode())

@@ -1,0 +1,156 @@
+"""The `.fewtag/` folder: where it is, what lies where in it, who works in it now, and how files are written without being lost half-way.
+
+The trap: two runs in one workspace would each write half a ledger, so a run holds the lock, and the lock says who that is.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from fewtag.errors import WorkspaceError
+
+FOLDER: Final = ".fewtag"
+FORMAT: Final = 1
+VARIABLE: Final = "FEWTAG_WORKSPACE"
+
+MENDS: Final = {
+    errno.ENOSPC: ("the disk is full", "free some space and run the same command again: it goes on where it stopped"),
+    errno.EDQUOT: ("your disk quota is used up", "free some space and run the same command again: it goes on where it stopped"),
+    errno.EROFS: ("the file system is read-only", "name a folder that can be written with --workspace"),
+    errno.EACCES: ("you may not write here", "name a folder that can be written with --workspace"),
+    errno.EPERM: ("you may not write here", "name a folder that can be written with --workspace"),
+    errno.ENOTDIR: ("a file stands where a folder is needed", "move that file away"),
+    errno.EEXIST: ("a file stands where a folder is needed", "move that file away"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A workspace; `root` is the `.fewtag` folder itself."""
+
+    root: Path
+
+    @property
+    def ledger(self) -> Path:
+        """The SQLite file that holds every label and tag."""
+        return self.root / "fewtag.db"
+
+    @property
+    def vectors(self) -> Path:
+        """The folder of cached embeddings."""
+        return self.root / "vectors"
+
+    @property
+    def tagger(self) -> Path:
+        """The folder of the tagger that the last bootstrap saved."""
+        return self.root / "tagger"
+
+    @classmethod
+    def create(cls, root: Path) -> Workspace:
+        """Make the workspace, or open it where it is there already; raises WorkspaceError where it cannot be written."""
+        workspace = cls(root)
+        if workspace._about.exists():
+            workspace._check_format()
+            return workspace
+        with writing(root):
+            root.mkdir(parents=True, exist_ok=True)
+            (root / ".gitignore").write_text("*\n", encoding="utf-8")
+            write_atomically(workspace._about, json.dumps({"format": FORMAT}).encode())
+        return workspace
+
+    @classmethod
+    def find(cls, start: Path, explicit: str | Path | None = None) -> Workspace:
+        """Find the workspace: the one named, else the one that FEWTAG_WORKSPACE names, else the nearest one upwards from `start`."""
+        named = explicit or os.environ.get(VARIABLE)
+        folders = [Path(named)] if named else [folder / FOLDER for folder in (start.resolve(), *start.resolve().parents)]
+        for root in folders:
+            workspace = cls(root)
+            if workspace._about.exists():
+                workspace._check_format()
+                return workspace
+        where = str(folders[0]) if named else str(start.resolve())
+        raise WorkspaceError("there is no workspace here", mend="run `fewtag bootstrap taxonomy.yaml` first", where=where)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the workspace for one run; raises WorkspaceError that says who holds it. A holder that died holds it no more."""
+        from filelock import FileLock, Timeout
+
+        holder = self.root / "lock.json"
+        with writing(self.root):
+            lock = FileLock(self.root / "lock", timeout=0)
+            try:
+                lock.acquire()
+            except Timeout:
+                raise WorkspaceError(
+                    f"another run holds this workspace{_told(holder)}", mend="wait for it to end, or stop it", where=self.root
+                ) from None
+        try:
+            with writing(holder):
+                about = {"pid": os.getpid(), "host": socket.gethostname(), "command": " ".join(sys.argv[:3]), "since": now()}
+                holder.write_text(json.dumps(about), encoding="utf-8")
+            yield
+        finally:
+            with suppress(OSError):
+                holder.unlink()
+            lock.release()
+
+    @property
+    def _about(self) -> Path:
+        return self.root / "workspace.json"
+
+    def _check_format(self) -> None:
+        try:
+            found = int(json.loads(self._about.read_text(encoding="utf-8"))["format"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise WorkspaceError("this file is no workspace's", mend="delete the folder and bootstrap again", where=self._about) from None
+        if found > FORMAT:
+            problem = f"this workspace was made by a newer fewtag (its format is {found}, this one knows {FORMAT})"
+            raise WorkspaceError(problem, mend="upgrade fewtag", where=self.root)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write at `path` into WorkspaceErrors that say what to do."""
+    try:
+        yield
+    except OSError as error:
+        problem, mend = MENDS.get(error.errno or 0, (f"this cannot be written: {error.strerror or error}", "check the folder"))
+        raise WorkspaceError(problem, mend=mend, where=path) from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: beside it first, then renamed over it."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with writing(path):
+        try:
+            with beside.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def now() -> str:
+    """Return the time as the ledger writes it: UTC, to the second, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _told(holder: Path) -> str:
+    try:
+        about = json.loads(holder.read_text(encoding="utf-8"))
+        return f": process {about['pid']} on {about['host']}, `{about['command']}`, since {about['since']}"
+    except (OSError, ValueError, KeyError):
+        return ""
