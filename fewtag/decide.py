@@ -1,0 +1,77 @@
+"""Turns probabilities into tags: the deepest category that is sure enough, else one above it, else nothing.
+
+The trap of ignorance: the branch with most leaves sums to the highest probability even where the model knows nothing. So a category
+must also be much likelier than a guess at random would make it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fewtag.core import Stage, Tag
+from fewtag.taxonomy import Taxonomy
+
+PRECISION: Final = 0.9
+ALTERNATIVES: Final = 5
+EVIDENCE: Final = 3.0
+"""How many times the odds of a random guess a category's odds must be: "substantial" on Jeffreys' scale of evidence."""
+
+
+def decide(
+    product_ids: Sequence[str],
+    probabilities: npt.NDArray[np.float32],
+    taxonomy: Taxonomy,
+    precision: float = PRECISION,
+    stage: Stage = "zero-shot",
+) -> list[Tag]:
+    """Return one tag per product from probabilities over `taxonomy.classes`, (n, n_classes).
+
+    The tag's category is the deepest one on the way to the likeliest class whose subtree holds `precision` of the probability, and
+    with evidence for it; None where not even the root does.
+    """
+    if not len(product_ids):
+        return []
+    nodes = tuple(taxonomy)
+    best = probabilities.argmax(axis=1)
+    sums = np.minimum(taxonomy.subtree_sums(probabilities), 1.0)
+    on_the_way = taxonomy.reach.T.tocsr()[best].toarray() > 0
+    allowed = on_the_way & (sums >= precision) & (_odds(sums) >= EVIDENCE * _odds(_random_guess(taxonomy)))
+    depths = np.array([taxonomy.depth(node) for node in nodes])
+    chosen = np.where(allowed, depths + sums, -1).argmax(axis=1)
+    tagged = allowed.any(axis=1)
+    top = _top(probabilities, ALTERNATIVES)
+    return [
+        Tag(
+            product_id,
+            nodes[chosen[row]] if tagged[row] else None,
+            float(sums[row, chosen[row]] if tagged[row] else probabilities[row, best[row]]),
+            stage,
+            tuple((taxonomy.classes[column], float(probabilities[row, column])) for column in top[row]),
+            float(probabilities[row, best[row]]),
+        )
+        for row, product_id in enumerate(product_ids)
+    ]
+
+
+def _random_guess(taxonomy: Taxonomy) -> npt.NDArray[np.float32]:
+    """Return each category's share of the classes, (n_categories,): how likely it is for a model that knows nothing."""
+    share: npt.NDArray[np.float32] = np.asarray(taxonomy.reach.sum(axis=1)).ravel() / np.float32(len(taxonomy.classes))
+    return share
+
+
+def _odds(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return p / (1 - p), for p = 1 the largest number that a float32 holds beside 1."""
+    result: npt.NDArray[np.float32] = probabilities / np.maximum(1 - probabilities, np.float32(1e-6))
+    return result
+
+
+def _top(probabilities: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int64]:
+    """Return the columns of the `count` highest values of each row, the highest first, (n, count)."""
+    count = min(count, probabilities.shape[1])
+    columns = np.argpartition(-probabilities, count - 1, axis=1)[:, :count]
+    order = np.argsort(-np.take_along_axis(probabilities, columns, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(columns, order, axis=1)

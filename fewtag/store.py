@@ -1,0 +1,266 @@
+"""The ledger: who said what of which product, when and on what grounds; rows are added, never changed, and the latest one holds.
+
+A run that was killed leaves no `finishes` row; started again with the same fingerprint, it goes on behind the tags it has written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Connection, Engine, Row, create_engine, event, func, insert, inspect, select, update
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from fewtag import __version__
+from fewtag.core import Label, Tag
+from fewtag.errors import WorkspaceError
+from fewtag.migrations import MIGRATIONS, finishes, labels, models, runs, schema, tags
+from fewtag.workspace import now
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One stretch of work; `resumed` says that an earlier, killed process began it."""
+
+    id: int
+    kind: str
+    fingerprint: str
+    taxonomy_version: str
+    started: str
+    resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """Which model, which weights of it and which prompt a tag comes from."""
+
+    name: str
+    revision: str = ""
+    prompt_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTag:
+    """A tag with its provenance."""
+
+    tag: Tag
+    seq: int
+    run_id: int
+    model: ModelIdentity
+    taxonomy_version: str
+    at: str
+
+
+class Ledger:
+    """An open ledger: `with Ledger.open(workspace.ledger) as ledger`."""
+
+    def __init__(self, engine: Engine, where: str) -> None:
+        self._engine, self._where = engine, where
+
+    @classmethod
+    def open(cls, place: Path | str) -> Ledger:
+        """Open the SQLite file at a path, or the database of an URL, and bring its schema up to date.
+
+        Raises WorkspaceError where it cannot be written, is no database or was made by a newer fewtag.
+        """
+        url = f"sqlite:///{place}" if isinstance(place, Path) else place
+        engine = create_engine(url)
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", _prepare_sqlite)
+        ledger = cls(engine, str(place))
+        with ledger._writing() as connection:
+            _migrate(connection, ledger._where)
+        return ledger
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the database back."""
+        self._engine.dispose()
+
+    def start_run(self, kind: str, fingerprint: str, taxonomy_version: str, seed: int, settings: Mapping[str, Any]) -> Run:
+        """Begin a run, or go on with the latest one where that has the same fingerprint and did not finish."""
+        with self._writing() as connection:
+            last = self._last_run(connection, kind)
+            if last and last.fingerprint == fingerprint and not self._finished(connection, last.id):
+                return Run(last.id, kind, fingerprint, last.taxonomy_version, last.started, resumed=True)
+            row = {
+                "kind": kind,
+                "fingerprint": fingerprint,
+                "taxonomy_version": taxonomy_version,
+                "seed": seed,
+                "settings": json.dumps(settings, sort_keys=True),
+                "fewtag_version": __version__,
+                "started": now(),
+            }
+            key = connection.execute(insert(runs).values(row)).inserted_primary_key
+            assert key is not None
+            return Run(key[0], kind, fingerprint, taxonomy_version, row["started"])
+
+    def finish_run(self, run: Run) -> None:
+        """Write down that a run has ended as it should."""
+        with self._writing() as connection:
+            connection.execute(insert(finishes).values(run_id=run.id, at=now()))
+
+    def finished_run(self, kind: str, fingerprint: str) -> Run | None:
+        """Return the latest run of a kind if it has this fingerprint and has finished: then there is nothing to do."""
+        with self._reading() as connection:
+            last = self._last_run(connection, kind)
+            if last and last.fingerprint == fingerprint and self._finished(connection, last.id):
+                return Run(last.id, kind, fingerprint, last.taxonomy_version, last.started)
+        return None
+
+    def tagged_count(self, run: Run) -> int:
+        """Return how many tags a run has written; they are written in the order of the catalogue, so this is where it goes on."""
+        with self._reading() as connection:
+            return int(connection.execute(select(func.count()).where(tags.c.run_id == run.id)).scalar_one())
+
+    def add_tags(self, run: Run, model: ModelIdentity, batch: Sequence[Tag]) -> None:
+        """Append tags, all or none of them."""
+        with self._writing() as connection:
+            model_id = _id_of_model(connection, model)
+            at = now()
+            if batch:
+                connection.execute(insert(tags), [_row(tag) | {"run_id": run.id, "model_id": model_id, "at": at} for tag in batch])
+
+    def add_labels(self, batch: Sequence[Label]) -> None:
+        """Append what people say."""
+        with self._writing() as connection:
+            if batch:
+                at = now()
+                rows = [{"product_id": each.product_id, "category": each.category, "source": each.source, "at": at} for each in batch]
+                connection.execute(insert(labels), rows)
+
+    def labels(self) -> list[Label]:
+        """Return all labels, the oldest first."""
+        with self._reading() as connection:
+            rows = connection.execute(select(labels).order_by(labels.c.seq))
+            return [Label(row.product_id, row.category, row.source) for row in rows]
+
+    def history(self, product_id: str) -> list[StoredTag]:
+        """Return every tag that a product has had, the newest first."""
+        with self._reading() as connection:
+            query = _PROVENANCE.where(tags.c.product_id == product_id).order_by(tags.c.seq.desc())
+            return [_stored(row) for row in connection.execute(query)]
+
+    def latest(self) -> Iterator[StoredTag]:
+        """Yield the tag that holds for each product, in the order in which they were written."""
+        with self._reading() as connection:
+            query = _PROVENANCE.where(tags.c.seq.in_(_LATEST)).order_by(tags.c.seq)
+            for row in connection.execution_options(yield_per=10_000).execute(query):
+                yield _stored(row)
+
+    def counts(self) -> dict[str | None, tuple[int, float]]:
+        """Return, for every category that a latest tag names (None: abstained), how many do and their mean confidence."""
+        with self._reading() as connection:
+            query = (
+                select(tags.c.category, func.count(), func.avg(tags.c.confidence)).where(tags.c.seq.in_(_LATEST)).group_by(tags.c.category)
+            )
+            return {category: (count, mean) for category, count, mean in connection.execute(query)}
+
+    def last_run(self) -> Row[Any] | None:
+        """Return the newest run, with `finished` (None while it is under way), or None where there is none."""
+        with self._reading() as connection:
+            query = select(runs, finishes.c.at.label("finished")).outerjoin(finishes).order_by(runs.c.id.desc()).limit(1)
+            return connection.execute(query).first()
+
+    @staticmethod
+    def _last_run(connection: Connection, kind: str) -> Row[Any] | None:
+        return connection.execute(select(runs).where(runs.c.kind == kind).order_by(runs.c.id.desc()).limit(1)).first()
+
+    @staticmethod
+    def _finished(connection: Connection, run_id: int) -> bool:
+        return connection.execute(select(finishes).where(finishes.c.run_id == run_id)).first() is not None
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self._told(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._told(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn the database's refusals into WorkspaceErrors."""
+        try:
+            yield
+        except DatabaseError as error:
+            said = str(error.orig)
+            problem, mend = next(
+                (told for words, told in _REFUSALS.items() if words in said), (f"the ledger fails: {said}", "see the database")
+            )
+            if isinstance(error, OperationalError) or "not a database" in said or "malformed" in said:
+                raise WorkspaceError(problem, mend=mend, where=self._where) from error
+            raise
+
+
+_REFUSALS = {
+    "database or disk is full": ("the disk is full", "free some space and run the same command again: it goes on where it stopped"),
+    "disk I/O error": ("the disk cannot be written", "check it and run the same command again: it goes on where it stopped"),
+    "readonly database": ("the ledger is read-only", "name a workspace that can be written with --workspace"),
+    "unable to open": ("the ledger cannot be opened", "name a workspace that can be written with --workspace"),
+    "not a database": ("this file is no ledger", "move it away and bootstrap again"),
+    "malformed": ("the ledger is damaged", "restore it from a backup, or move it away and bootstrap again"),
+    "database is locked": ("another program holds the ledger", "wait for it to end"),
+}
+
+_LATEST = select(func.max(tags.c.seq)).group_by(tags.c.product_id)
+_PROVENANCE = select(tags, models.c.name, models.c.revision, models.c.prompt_hash, runs.c.taxonomy_version).join(models).join(runs)
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=5000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _migrate(connection: Connection, where: str) -> None:
+    """Take the steps that the database lacks; a fresh one lacks them all."""
+    version = connection.execute(select(schema.c.version)).scalar() or 0 if inspect(connection).has_table("schema") else 0
+    if version > len(MIGRATIONS):
+        problem = f"the ledger was made by a newer fewtag (its schema is {version}, this one knows {len(MIGRATIONS)})"
+        raise WorkspaceError(problem, mend="upgrade fewtag", where=where)
+    if version == len(MIGRATIONS):
+        return
+    for step in MIGRATIONS[version:]:
+        step(connection)
+    connection.execute(update(schema).values(version=len(MIGRATIONS)) if version else insert(schema).values(version=len(MIGRATIONS)))
+
+
+def _id_of_model(connection: Connection, model: ModelIdentity) -> int:
+    """Return the model's row, and write it where it is new."""
+    columns = {"name": model.name, "revision": model.revision, "prompt_hash": model.prompt_hash}
+    found = connection.execute(select(models.c.id).filter_by(**columns)).scalar()
+    if found is not None:
+        return int(found)
+    key = connection.execute(insert(models).values(columns)).inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def _row(tag: Tag) -> dict[str, Any]:
+    return {
+        "product_id": tag.product_id,
+        "category": tag.category,
+        "confidence": tag.confidence,
+        "score": tag.score,
+        "stage": tag.stage,
+        "alternatives": json.dumps([[category, round(share, 4)] for category, share in tag.alternatives]),
+    }
+
+
+def _stored(row: Row[Any]) -> StoredTag:
+    alternatives = tuple((category, share) for category, share in json.loads(row.alternatives))
+    tag = Tag(row.product_id, row.category, row.confidence, row.stage, alternatives, row.score)
+    return StoredTag(tag, row.seq, row.run_id, ModelIdentity(row.name, row.revision, row.prompt_hash), row.taxonomy_version, row.at)
