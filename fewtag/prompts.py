@@ -1,0 +1,107 @@
+"""Prompts: the versioned templates a language model reads; a released one is never edited, as its hash is stored with each tag."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from fewtag.core import Product
+from fewtag.errors import PromptError
+from fewtag.shipped import shipped
+
+VARIABLES: Final = ("product", "taxonomy_name", "candidates")
+CONTENT_FREE: Final = ("N/A", "", "[MASK]")
+"""Texts that say nothing of any product: the three of contextual calibration (Zhao et al. 2021)."""
+
+_JINJA: Final = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A template with its name (`category.v1`, or a user's own file) and the start of the SHA-256 of its text.
+
+    >>> prompt = Prompt.load("category.v1")
+    >>> prompt.render(product=Product("1", "Earl Grey tea bags")).splitlines()[-2:]
+    ['Product: Earl Grey tea bags', 'Category:']
+    """
+
+    name: str
+    template: str
+    hash: str
+    source: str = ""
+
+    @classmethod
+    def load(cls, name: str) -> Prompt:
+        """Read a shipped prompt by its name, or a user's own by the path of its `.j2` file.
+
+        Raises PromptError where there is no such prompt, it does not parse, or it names a variable outside of `VARIABLES`.
+        """
+        path = Path(name) if name.endswith(".j2") else shipped("prompts") / f"{name}.j2"
+        try:
+            template = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            known = ", ".join(sorted(file.stem for file in shipped("prompts").glob("*.j2")))
+            raise PromptError(f"there is no prompt '{name}'", mend=f"take one of {known}, or the path of your own .j2 file") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise PromptError(f"the prompt cannot be read: {error}", mend="give it as a readable UTF-8 text file", where=path) from None
+        _check(template, path)
+        return cls(path.stem, template, hashlib.sha256(template.encode()).hexdigest()[:16], str(path))
+
+    @property
+    def chat(self) -> bool:
+        """Whether the text is the user's turn for a chat model: the name says so (`category_chat.v1`)."""
+        return self.name.split(".")[0].endswith("_chat")
+
+    def render(self, *, product: Product, taxonomy_name: str = "", candidates: Sequence[str] = ()) -> str:
+        """Fill the template for one product; white space at both ends is dropped, as a label brings its own space."""
+        try:
+            filled = _compile(self.template).render(product=product, taxonomy_name=taxonomy_name, candidates=candidates)
+        except (TemplateError, TypeError) as error:
+            problem = f"prompt '{self.name}' cannot be filled for product '{product.id}': {error}"
+            raise PromptError(problem, mend="name only columns that every product has", where=self.source) from None
+        return filled.strip()
+
+    def content_free(self, *, taxonomy_name: str = "", candidates: Sequence[str] = ()) -> list[str]:
+        """Fill the template with each text of `CONTENT_FREE`: what calibration subtracts is the model's view of nothing."""
+        nothings = [Product("", text, defaultdict(lambda text=text: text)) for text in CONTENT_FREE]  # type: ignore[misc]
+        return [self.render(product=nothing, taxonomy_name=taxonomy_name, candidates=candidates) for nothing in nothings]
+
+    def verbalise(self, category_name: str) -> str:
+        """Return the label text: the name as it would follow the prompt, with the space that separates the two.
+
+        A chat model's answer starts without a space, and so does text after a full-width sign (Chinese, Japanese).
+
+        >>> Prompt.load("category.v1").verbalise("Tea"), Prompt.load("category.zh.v1").verbalise("茶")
+        (' Tea', '茶')
+        """
+        last = self.template.rstrip()[-1:]
+        joined = self.chat or (last != "" and unicodedata.east_asian_width(last) in "WF")
+        return category_name if joined else f" {category_name}"
+
+
+@lru_cache(maxsize=16)
+def _compile(template: str) -> Template:
+    return _JINJA.from_string(template)
+
+
+def _check(template: str, path: Path) -> None:
+    """Raise PromptError, with file and line, for a template that does not parse or names an unknown variable."""
+    try:
+        tree = _JINJA.parse(template)
+        unknown = meta.find_undeclared_variables(tree) - {*VARIABLES, *_JINJA.globals}
+    except TemplateSyntaxError as error:
+        problem = f"the prompt does not parse: {(error.message or '').rstrip('.')}"
+        raise PromptError(problem, mend="mend the jinja2 syntax", where=f"{path}:{error.lineno}") from None
+    for name in tree.find_all(nodes.Name):
+        if name.name in unknown:
+            problem = f"the prompt names an unknown variable '{name.name}'"
+            raise PromptError(problem, mend=f"use {', '.join(VARIABLES)}", where=f"{path}:{name.lineno}")

@@ -1,0 +1,142 @@
+"""Prompts: what the shipped ones say, word for word, and what is said of a broken one."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from fewtag.core import Product
+from fewtag.errors import PromptError
+from fewtag.prompts import Prompt
+from fewtag.shipped import shipped
+
+TEA = Product("4711", "Earl  Grey\ntea bags", {"brand": "Kettle & Co"})
+
+RELEASED = {
+    "category.v1": "3c298fb14d4746ca",
+    "category.zh.v1": "4316dfb182f00fbe",
+    "category_chat.v1": "ef08b3328256050e",
+    "category_chat.zh.v1": "130d3192ba9b58cc",
+}
+
+
+def write(folder: Path, text: str, name: str = "mine.v1.j2") -> str:
+    (folder / name).write_text(text, encoding="utf-8")
+    return str(folder / name)
+
+
+def test_a_released_prompt_is_never_edited() -> None:
+    """When this fails, put the old file back and give the new text a new version in its file name."""
+    shipped_now = {file.stem: Prompt.load(file.stem).hash for file in shipped("prompts").glob("*.j2")}
+    assert shipped_now.items() >= RELEASED.items()
+    assert shipped_now.keys() == RELEASED.keys(), "pin the hash of each new prompt here"
+
+
+def test_the_hash_is_the_beginning_of_the_files_sha256() -> None:
+    content = (shipped("prompts") / "category.v1.j2").read_bytes()
+    assert Prompt.load("category.v1").hash == hashlib.sha256(content).hexdigest()[:16]
+
+
+def test_the_english_completion() -> None:
+    prompt = Prompt.load("category.v1")
+    assert prompt.render(product=TEA, taxonomy_name="corner-shop", candidates=["Tea", "Coffee"]) == (
+        "Products of corner-shop and the category that each of them belongs to.\n\n"
+        "Categories: Tea; Coffee\n\nProduct: Earl Grey tea bags\nCategory:"
+    )
+    assert prompt.render(product=TEA) == (
+        "Products and the category that each of them belongs to.\n\nProduct: Earl Grey tea bags\nCategory:"
+    )  # fmt: skip
+
+
+def test_the_chinese_completion() -> None:
+    product = Product("1", "西湖龙井 250克")
+    assert Prompt.load("category.zh.v1").render(product=product, taxonomy_name="杂货店", candidates=["茶叶", "咖啡"]) == (
+        "以下是杂货店商品及其所属类别。\n\n可选类别：茶叶；咖啡\n\n商品：西湖龙井 250克\n类别："
+    )
+
+
+def test_the_chat_turns() -> None:
+    assert Prompt.load("category_chat.v1").render(product=TEA, candidates=["Tea", "Coffee"]) == (
+        "Which category does this product belong to?\n\nCategories:\n- Tea\n- Coffee\n\nProduct: Earl Grey tea bags\n\n"
+        "Answer with the name of one category and nothing else."
+    )
+    assert Prompt.load("category_chat.zh.v1").render(product=TEA) == (
+        "下面的商品属于哪个类别？\n\n商品：Earl Grey tea bags\n\n只回答一个类别名称，不要写其他内容。"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "chat", "label"),
+    [
+        ("category.v1", False, " Tea"),
+        ("category.zh.v1", False, "Tea"),
+        ("category_chat.v1", True, "Tea"),
+        ("category_chat.zh.v1", True, "Tea"),
+    ],
+)
+def test_a_label_brings_its_space_where_the_prompt_needs_one(name: str, chat: bool, label: str) -> None:
+    prompt = Prompt.load(name)
+    assert (prompt.chat, prompt.verbalise("Tea")) == (chat, label)
+
+
+def test_a_content_free_prompt_is_the_same_template_over_nothing(tmp_path: Path) -> None:
+    mine = Prompt.load(write(tmp_path, "{{ product.text }} by {{ product.fields.brand }} in {{ taxonomy_name }}:\n"))
+    assert mine.content_free(taxonomy_name="x") == ["N/A by N/A in x:", "by  in x:", "[MASK] by [MASK] in x:"]
+
+
+def test_a_users_own_prompt_comes_by_path(tmp_path: Path) -> None:
+    mine = Prompt.load(
+        write(tmp_path, "{% for name in candidates %}{{ loop.index }} {{ name }}\n{% endfor %}{{ product.fields.brand }}?\n\n")
+    )
+    assert mine.name == "mine.v1"
+    assert mine.render(product=TEA, candidates=["Tea", "Coffee"]) == "1 Tea\n2 Coffee\nKettle & Co?"
+    assert mine.verbalise("Tea") == " Tea"
+
+
+def test_an_unknown_prompt_lists_what_there_is(tmp_path: Path) -> None:
+    known = ", ".join(RELEASED)
+    with pytest.raises(PromptError) as caught:
+        Prompt.load("categroy.v1")
+    assert str(caught.value) == f"there is no prompt 'categroy.v1' -> take one of {known}, or the path of your own .j2 file"
+    with pytest.raises(PromptError, match=r"there is no prompt '.*absent\.j2'"):
+        Prompt.load(str(tmp_path / "absent.j2"))
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "problem"),
+    [
+        ("Product:\n{{ product.text\n", 2, "the prompt does not parse"),
+        ("one\ntwo\n{% if product %}\n", 3, "the prompt does not parse"),
+        ("{{ product.text | upcase }}", 1, "the prompt does not parse: No filter named 'upcase'"),
+        ("Product:\n{{ titel }}", 2, "the prompt names an unknown variable 'titel'"),
+    ],
+)
+def test_a_broken_prompt_is_told_with_file_and_line(tmp_path: Path, text: str, line: int, problem: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(PromptError) as caught:
+        Prompt.load(path)
+    assert str(caught.value).startswith(f"{path}:{line}: {problem}")
+    assert caught.value.mend
+
+
+def test_a_file_that_is_not_text_is_a_prompt_error(tmp_path: Path) -> None:
+    (tmp_path / "latin.j2").write_bytes("Größe".encode("latin-1"))
+    with pytest.raises(PromptError, match=r"latin\.j2: the prompt cannot be read: .* -> give it as a readable UTF-8 text file"):
+        Prompt.load(str(tmp_path / "latin.j2"))
+    (tmp_path / "folder.j2").mkdir()
+    with pytest.raises(PromptError, match="the prompt cannot be read"):
+        Prompt.load(str(tmp_path / "folder.j2"))
+
+
+def test_a_column_that_a_product_lacks_is_told_with_the_product(tmp_path: Path) -> None:
+    mine = Prompt.load(write(tmp_path, "{{ product.fields.colour }}:"))
+    with pytest.raises(PromptError, match=r"prompt 'mine\.v1' cannot be filled for product '4711': .*'colour'"):
+        mine.render(product=TEA)
+
+
+def test_a_prompt_runs_in_a_sandbox(tmp_path: Path) -> None:
+    mine = Prompt.load(write(tmp_path, "{{ product.__class__.__mro__ }}"))
+    with pytest.raises(PromptError, match="unsafe"):
+        mine.render(product=TEA)
