@@ -59,14 +59,12 @@ def decide(
 
 def _random_guess(taxonomy: Taxonomy) -> npt.NDArray[np.float32]:
     """Return each category's share of the classes, (n_categories,): how likely it is for a model that knows nothing."""
-    share: npt.NDArray[np.float32] = np.asarray(taxonomy.reach.sum(axis=1)).ravel() / np.float32(len(taxonomy.classes))
-    return share
+    return np.asarray(taxonomy.reach.sum(axis=1), dtype=np.float32).ravel() / np.float32(len(taxonomy.classes))
 
 
 def _odds(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return p / (1 - p), for p = 1 the largest number that a float32 holds beside 1."""
-    result: npt.NDArray[np.float32] = probabilities / np.maximum(1 - probabilities, np.float32(1e-6))
-    return result
+    return np.asarray(probabilities / np.maximum(1 - probabilities, np.float32(1e-6)), dtype=np.float32)
 
 
 def _top(probabilities: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int64]:

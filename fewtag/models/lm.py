@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -17,13 +16,12 @@ from fewtag.errors import ModelError
 from fewtag.models.device import best_device, best_dtype
 from fewtag.models.label_trie import Tokens, one_begins_another
 from fewtag.models.likelihood import WAYS, Budget, Scores, Way, way_of
+from fewtag.models.source import WORKS_OFFLINE, Source, locate
 
 TOKENS_PER_PASS: Final = 4096
 PREDICTIONS_PER_PASS: Final = 1024
 LOGITS_PER_PASS: Final = 2**26
 """Floats, so 256 MB: a vocabulary of 150,000 leaves room for 447 predictions."""
-
-WORKS_OFFLINE: Final = "use `preset: embedded`, which works offline, or name a local folder that holds the model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,41 +33,49 @@ class LanguageModel:
     an end the shorter could never score below the longer. That is decided on the whole list of labels, so give the same list in every call.
     """
 
-    name: str
+    source: Source
     model: Any
     tokenizer: Any
     way: Way
     budget: Budget
 
     @classmethod
-    def load(cls, name: str | Path, *, device: str | None = None, dtype: str | None = None) -> LanguageModel:
-        """Load a model by hub id or local folder; device and dtype (`float32`, `bfloat16`) default to the best that the machine has.
+    def load(cls, source: Source | str, *, device: str | None = None, dtype: str | None = None) -> LanguageModel:
+        """Load a model that was located, or find it by hub id or local folder first.
+
+        Device and dtype (`float32`, `bfloat16`) default to the best that the machine has.
 
         Raises ModelError where the model cannot be had or has no language-model head.
         """
         import torch
         from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
+        source = locate(source) if isinstance(source, str) else source
         device = device or best_device()
         number_format = getattr(torch, dtype) if dtype else best_dtype(device)
         try:
-            config = AutoConfig.from_pretrained(name)
+            config = AutoConfig.from_pretrained(source.place, **source.arguments)
             kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-            tokenizer = AutoTokenizer.from_pretrained(name)
-            loaded: Any = kind.from_pretrained(name, dtype=number_format, output_loading_info=True)
+            tokenizer = AutoTokenizer.from_pretrained(source.place, **source.arguments)
+            loaded: Any = kind.from_pretrained(source.place, dtype=number_format, output_loading_info=True, **source.arguments)
         except (OSError, ValueError) as error:
             reason = next(iter(str(error).splitlines()), type(error).__name__)
-            raise ModelError(f"the language model '{name}' cannot be had: {reason}", mend=WORKS_OFFLINE) from error
+            raise ModelError(f"the language model '{source.name}' cannot be loaded: {reason}", mend=WORKS_OFFLINE) from error
         model, loading = loaded
         if loading["missing_keys"]:
             lacking = ", ".join(sorted(loading["missing_keys"])[:3])
             raise ModelError(
-                f"'{name}' is no language model, its weights lack {lacking}", mend="name a causal or sequence-to-sequence model"
+                f"'{source.name}' is no language model, its weights lack {lacking}", mend="name a causal or sequence-to-sequence model"
             )
         model = model.to(device).eval()
         predictions = min(PREDICTIONS_PER_PASS, LOGITS_PER_PASS // model.config.get_text_config().vocab_size)
         budget = Budget(TOKENS_PER_PASS, predictions)
-        return cls(str(name), model, tokenizer, way_of(model), budget)
+        return cls(source, model, tokenizer, way_of(model), budget)
+
+    @property
+    def name(self) -> str:
+        """The name that the model was asked for by."""
+        return self.source.name
 
     def score(self, prompts: Sequence[str], labels: Sequence[str], *, chat: bool = False) -> Scores:
         """Return the summed log-probability of every label after every prompt, float32 (n_prompts, n_labels).

@@ -33,7 +33,7 @@ class ShortlistScorer:
     def __init__(self, lm: Any, prompt: Prompt, taxonomy: Taxonomy, folder: Path) -> None:
         self.lm, self.prompt, self.taxonomy = lm, prompt, taxonomy
         self._names = [prompt.verbalise(name) for name in distinct_names(taxonomy)]
-        self.identity = f"{lm.name}|{prompt.hash}|{taxonomy.version}"
+        self.identity = f"{lm.source.identity}|{prompt.hash}|{taxonomy.version}"
         self._cache = VectorCache(folder, f"{self.identity}|top {self._width}")
         self._prior: Array | None = None
 

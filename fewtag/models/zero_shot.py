@@ -49,7 +49,7 @@ SCORES_PER_BATCH: Final = 2**25
 
 @dataclass(frozen=True, slots=True)
 class Prototypes:
-    """The vectors of all categories' phrases: `whole` (n_classes, dimensions), and `parts`, of which class c has those from `starts[c]` on."""
+    """The vectors of all categories' phrases: `whole` (n_classes, dimensions), and `parts`, those of class c from `starts[c]` on."""
 
     whole: Any
     parts: Any
@@ -70,8 +70,7 @@ class Prototypes:
     def similarity(self, vectors: Any) -> Array:
         """Return the mean of the cosine with the whole and with the nearest part, float32 (n, n_classes)."""
         parts = np.maximum.reduceat(_dense(vectors @ self.parts.T), self.starts, axis=1)
-        result: Array = (_dense(vectors @ self.whole.T) + parts) / 2
-        return result
+        return np.asarray((_dense(vectors @ self.whole.T) + parts) / 2, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)

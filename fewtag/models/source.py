@@ -1,0 +1,82 @@
+"""Finds a model before any work begins: a local folder or a hub id, and which weights exactly, so that every tag can name them.
+
+The trap: a hub id is a moving target. It is pinned to the commit that it means today, and loaded at that commit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from fewtag.errors import ModelError
+
+WORKS_OFFLINE: Final = "use `preset: embedded`, which works offline, or name a local folder that holds the model"
+ASK_HUB_FOR_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A model that can be loaded: `place` is a folder or a hub id, `revision` the SHA-256 of its weights or its commit on the hub."""
+
+    name: str
+    place: str
+    revision: str
+    on_hub: bool = False
+    cached_only: bool = False
+
+    @property
+    def identity(self) -> str:
+        """Name the model and its weights in one text."""
+        return f"{self.name}@{self.revision}"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Return what `from_pretrained` takes besides the place."""
+        return {"revision": self.revision, "local_files_only": self.cached_only} if self.on_hub else {"local_files_only": True}
+
+
+def locate(name: str) -> Source:
+    """Find a model by local folder or hub id; without a network a hub model is had from the hub's cache on this machine.
+
+    Raises ModelError where it is in none of these places, or the folder holds no weights.
+    """
+    if Path(name).is_dir():
+        return Source(name, str(Path(name)), weights_hash(Path(name)))
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
+        raise ModelError(f"there is no model folder '{name}'", mend="name a folder that is there, or a hub id such as 'organisation/model'")
+    return _on_hub(name)
+
+
+def weights_hash(folder: Path) -> str:
+    """Return the SHA-256 of a model folder's weights, in hexadecimal."""
+    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+    if not files:
+        raise ModelError("the folder holds no model weights", mend="name a folder written by `save_pretrained`", where=folder)
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _on_hub(name: str) -> Source:
+    """Ask the hub once which commit the name means; where it does not answer, take what an earlier download has left."""
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        return Source(name, name, HfApi().model_info(name, timeout=ASK_HUB_FOR_S).sha or "main", on_hub=True)
+    except HFValidationError as error:
+        raise ModelError(f"'{name}' is neither a folder nor a hub id", mend="write 'organisation/model', or name a folder") from error
+    except Exception as error:  # no common class: each network library that the hub's client has used brings errors of its own
+        if isinstance(error, HfHubHTTPError) and error.response is not None and error.response.status_code in (401, 403, 404):
+            problem = f"the hub has no model '{name}' that you may read"
+            raise ModelError(problem, mend="check its spelling, or log in with `hf auth login`") from error
+        reason = error
+    cached = try_to_load_from_cache(name, "config.json")
+    if isinstance(cached, str):
+        return Source(name, name, Path(cached).parent.name, on_hub=True, cached_only=True)
+    raise ModelError(f"the model '{name}' is not on this machine, and the hub cannot be reached", mend=WORKS_OFFLINE) from reason
