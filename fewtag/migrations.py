@@ -75,7 +75,7 @@ def _first(connection: Connection) -> None:
     metadata.create_all(connection)
     if connection.dialect.name != "sqlite":
         return
-    for table in ("tags", "labels", "runs", "finishes"):
+    for table in ("tags", "labels", "runs", "finishes", "models"):
         for verb in ("UPDATE", "DELETE"):
             connection.execute(
                 text(

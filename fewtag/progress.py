@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,8 +21,9 @@ def shown(on: bool = True) -> Iterator[None]:
         _shown.reset(token)
 
 
-def bar(what: str, total: int) -> Any:
-    """Return a tqdm bar to be used as a context manager: `bar.update(n)` says that n more of `total` are done."""
+def bar(what: str, total: int | None) -> Any:
+    """Return a tqdm bar to be used as a context manager: `bar.update(n)` says that n more of `total` (None: unknown) are done."""
     from tqdm import tqdm
 
-    return tqdm(total=total, desc=what, unit="", dynamic_ncols=True, leave=False, mininterval=0.5, disable=not _shown.get())
+    pause = 0.5 if sys.stderr.isatty() else 10.0  # a log file keeps every line that a terminal would overwrite
+    return tqdm(total=total, desc=what, unit="", dynamic_ncols=True, leave=False, mininterval=pause, disable=total == 0 or not _shown.get())

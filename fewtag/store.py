@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, Row, create_engine, event, func, insert, inspect, select, update
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy import URL, Connection, Engine, Row, create_engine, event, func, insert, inspect, make_url, select, update
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from fewtag import __version__
 from fewtag.core import Label, Tag
@@ -68,13 +68,16 @@ class Ledger:
 
         Raises WorkspaceError where it cannot be written, is no database or was made by a newer fewtag.
         """
-        url = f"sqlite:///{place}" if isinstance(place, Path) else place
-        engine = create_engine(url)
-        if engine.dialect.name == "sqlite":
-            event.listen(engine, "connect", _prepare_sqlite)
-        ledger = cls(engine, str(place))
-        with ledger._writing() as connection:
-            _migrate(connection, ledger._where)
+        ledger = cls(_engine(place), _where(place))
+        try:
+            with ledger._reading() as connection:
+                version = _version(connection, ledger._where)
+            if version < len(MIGRATIONS):
+                with ledger._writing() as connection:
+                    _migrate(connection, ledger._where)
+        except BaseException:
+            ledger.close()
+            raise
         return ledger
 
     def __enter__(self) -> Self:
@@ -93,6 +96,7 @@ class Ledger:
             last = self._last_run(connection, kind)
             if last and last.fingerprint == fingerprint and not self._finished(connection, last.id):
                 return Run(last.id, kind, fingerprint, last.taxonomy_version, last.started, resumed=True)
+            started = now()
             row = {
                 "kind": kind,
                 "fingerprint": fingerprint,
@@ -100,11 +104,11 @@ class Ledger:
                 "seed": seed,
                 "settings": json.dumps(settings, sort_keys=True),
                 "fewtag_version": __version__,
-                "started": now(),
+                "started": started,
             }
             key = connection.execute(insert(runs).values(row)).inserted_primary_key
             assert key is not None
-            return Run(key[0], kind, fingerprint, taxonomy_version, row["started"])
+            return Run(key[0], kind, fingerprint, taxonomy_version, started)
 
     def finish_run(self, run: Run) -> None:
         """Write down that a run has ended as it should."""
@@ -167,6 +171,13 @@ class Ledger:
             )
             return {category: (count, mean) for category, count, mean in connection.execute(query)}
 
+    def voices(self) -> list[tuple[str, str, int]]:
+        """Return which stage and model said how many of the tags that hold, the most first."""
+        with self._reading() as connection:
+            count = func.count().label("tags")
+            query = select(tags.c.stage, models.c.name, count).join(models).where(tags.c.seq.in_(_LATEST))
+            return [tuple(row) for row in connection.execute(query.group_by(tags.c.stage, models.c.name).order_by(count.desc()))]
+
     def last_run(self) -> Row[Any] | None:
         """Return the newest run, with `finished` (None while it is under way), or None where there is none."""
         with self._reading() as connection:
@@ -184,6 +195,8 @@ class Ledger:
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         with self._told(), self._engine.begin() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
 
     @contextmanager
@@ -216,21 +229,54 @@ _REFUSALS = {
     "database is locked": ("another program holds the ledger", "wait for it to end"),
 }
 
-_LATEST = select(func.max(tags.c.seq)).group_by(tags.c.product_id)
+# The catalogue is what the last bootstrap that finished has tagged (the last at all, while none has): a product that has left it keeps
+# its history, and is counted no more.
+_BOOTSTRAPS = select(func.max(runs.c.id)).where(runs.c.kind == "bootstrap")
+_LAST_BOOTSTRAP = func.coalesce(
+    _BOOTSTRAPS.where(runs.c.id.in_(select(finishes.c.run_id))).scalar_subquery(), _BOOTSTRAPS.scalar_subquery()
+)
+_CATALOGUE = select(tags.c.product_id).where(tags.c.run_id == _LAST_BOOTSTRAP)
+_LATEST = select(func.max(tags.c.seq)).where(tags.c.product_id.in_(_CATALOGUE)).group_by(tags.c.product_id)
 _PROVENANCE = select(tags, models.c.name, models.c.revision, models.c.prompt_hash, runs.c.taxonomy_version).join(models).join(runs)
 
 
+def _engine(place: Path | str) -> Engine:
+    try:
+        engine = create_engine(URL.create("sqlite", database=str(place)) if isinstance(place, Path) else make_url(place))
+    except ArgumentError:
+        mend = "write it as postgresql://user@host/database"
+        raise WorkspaceError("the address of the ledger is no database URL", mend=mend) from None
+    except ImportError as error:
+        raise WorkspaceError(f"the ledger's database driver '{error.name}' is not installed", mend=f"pip install {error.name}") from None
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _where(place: Path | str) -> str:
+    """Name the ledger in errors, which everybody sees: without the password that an URL may hold, here or there."""
+    return str(place) if isinstance(place, Path) else make_url(place).set(query={}).render_as_string(hide_password=True)
+
+
 def _prepare_sqlite(connection: Any, _: Any) -> None:
+    # Python's driver would begin transactions itself, and only before rows change: a migration would not be one whole.
+    connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=5000"):
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _migrate(connection: Connection, where: str) -> None:
-    """Take the steps that the database lacks; a fresh one lacks them all."""
+def _version(connection: Connection, where: str) -> int:
+    """Return how many steps the database has taken; raises WorkspaceError where that is more than there are."""
     version = connection.execute(select(schema.c.version)).scalar() or 0 if inspect(connection).has_table("schema") else 0
     if version > len(MIGRATIONS):
         problem = f"the ledger was made by a newer fewtag (its schema is {version}, this one knows {len(MIGRATIONS)})"
         raise WorkspaceError(problem, mend="upgrade fewtag", where=where)
+    return version
+
+
+def _migrate(connection: Connection, where: str) -> None:
+    """Take the steps that the database lacks; a fresh one lacks them all, and another process may just have taken them."""
+    version = _version(connection, where)
     if version == len(MIGRATIONS):
         return
     for step in MIGRATIONS[version:]:

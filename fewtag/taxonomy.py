@@ -9,8 +9,9 @@ import difflib
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -65,7 +66,7 @@ class Facet:
 
 
 class Taxonomy:
-    """Categories in the order of their file, and the directed acyclic graph (parent to child) that they form.
+    """The categories, each behind its first parent and else in the order of their file, and the acyclic graph that they form.
 
     >>> taxonomy = Taxonomy.from_paths(["Toys > Dolls", "Toys > Kites", "Tea"])
     >>> taxonomy.classes, taxonomy.path("toys/dolls")
@@ -139,6 +140,9 @@ class Taxonomy:
 
     def __repr__(self) -> str:
         return f"Taxonomy({self.name!r}, {len(self)} categories, {len(self.classes)} assignable, language {self.language!r})"
+
+    def __str__(self) -> str:
+        return f"{self.name}: {len(self)} categories, {len(self.classes)} of them assignable, in language '{self.language}'"
 
     @cached_property
     def roots(self) -> tuple[str, ...]:
@@ -224,6 +228,24 @@ class Taxonomy:
         mend = f"did you mean '{self._meanings[near[0]][0]}'?" if near else "write an id, a full path or a unique name of the taxonomy"
         raise TaxonomyError(f"there is no category '{text}'", mend=mend)
 
+    def doubts(self) -> list[str]:
+        """Say what is allowed, but makes tags worse: two classes with one path, an alias that is another's name, an only child."""
+        paths: dict[str, list[str]] = {}
+        names: dict[str, list[str]] = {}
+        for node in self.classes:
+            paths.setdefault(_folded(self.path(node)), []).append(node)
+            names.setdefault(_folded(self[node].name), []).append(node)
+        same = [f"{' and '.join(nodes)} have the same path, '{self.path(nodes[0])}'" for nodes in paths.values() if len(nodes) > 1]
+        borrowed = [
+            f"the alias '{alias}' of {node} is the name of {other}"
+            for node in self
+            for alias in self[node].aliases
+            for other in names.get(_folded(alias), ())
+            if other != node
+        ]
+        alone = [f"{node} has a single child, so that to back off to it says nothing" for node in self if len(self.children(node)) == 1]
+        return same + borrowed + alone
+
     @cached_property
     def reach(self) -> sparse.csr_matrix:
         """Which classes lie in whose subtree: scipy CSR float32 (n_categories in file order, n_classes) of zeros and ones."""
@@ -251,6 +273,26 @@ class Taxonomy:
         return tuple(facets)
 
     @cached_property
+    def primary(self) -> Taxonomy:
+        """The taxonomy of the first facet alone: what a product is, without the further questions that other facets ask of it."""
+        if len(self.facets) == 1:
+            return self
+        facet = self.facets[0]
+        kept = {node for leaf in facet.classes for node in (*self.ancestors(leaf), leaf)}
+        if facet.id:
+            kept &= {facet.id, *nx.descendants(self.graph, facet.id)}
+        return Taxonomy(
+            (
+                replace(category, parents=tuple(parent for parent in category.parents if parent in kept))
+                for node, category in self._categories.items()
+                if node in kept
+            ),
+            name=self.name,
+            language=self.language,
+            source=self._source,
+        )
+
+    @cached_property
     def version(self) -> str:
         """The start of the SHA-256 of all that the taxonomy says, line numbers apart."""
         content = [{key: value for key, value in asdict(category).items() if key != "line"} for category in self._categories.values()]
@@ -266,12 +308,14 @@ class Taxonomy:
     @cached_property
     def _meanings(self) -> dict[str, tuple[str, ...]]:
         """What each folded path, name and alias means; a path before a name, so that the name of a root is unambiguous."""
-        paths = {_folded(self.path(node)): (node,) for node in self}
-        names: dict[str, list[str]] = {}
+        paths: dict[str, tuple[str, ...]] = {}
+        names: dict[str, tuple[str, ...]] = {}
         for node, category in self._categories.items():
+            path = _folded(self.path(node))
+            paths[path] = (*paths.get(path, ()), node)
             for word in dict.fromkeys(_folded(each) for each in (category.name, *category.aliases)):
-                names.setdefault(word, []).append(node)
-        return {word: tuple(nodes) for word, nodes in names.items()} | paths
+                names[word] = (*names.get(word, ()), node)
+        return names | paths
 
     def _build(self) -> nx.DiGraph[str]:
         graph: nx.DiGraph[str] = nx.DiGraph()
@@ -289,7 +333,22 @@ class Taxonomy:
             cycle = [edge[0] for edge in nx.find_cycle(graph)]
             loop = f" {SEPARATOR} ".join([*cycle, cycle[0]])
             self._fail(self[cycle[0]], f"the categories form a circle: {loop}", "take one of these parents away")
-        return graph
+        self._categories = {node: self._categories[node] for node in self._preorder()}
+        ordered: nx.DiGraph[str] = nx.DiGraph()
+        ordered.add_nodes_from(self._categories)
+        ordered.add_edges_from((parent, node) for node, category in self._categories.items() for parent in category.parents)
+        return ordered
+
+    def _preorder(self) -> Iterator[str]:
+        """Yield the ids from the roots down, each behind its first parent: the one order that survives a file's nesting."""
+        below: dict[str, list[str]] = {}
+        for node, category in self._categories.items():
+            below.setdefault(category.parents[0] if category.parents else "", []).append(node)
+        ahead = below.get("", [])[::-1]
+        while ahead:
+            node = ahead.pop()
+            yield node
+            ahead += below.get(node, [])[::-1]
 
     def _fail(self, category: Category, problem: str, mend: str) -> None:
         where = f"{self._source}:{category.line}" if category.line else self._source
@@ -297,12 +356,12 @@ class Taxonomy:
 
 
 def id_of_path(names: Sequence[str]) -> str:
-    """Make an id from the names on a path: lower case, with a hyphen for whatever is no letter or digit.
+    """Make an id from the names on a path: lower case, with a hyphen for whatever is no letter, digit or mark upon a letter.
 
     >>> id_of_path(["Home & Garden", "Lamps"]), id_of_path(["食品", "茶"])
     ('home-garden/lamps', '食品/茶')
     """
-    return "/".join(re.sub(r"[\W_]+", "-", name.lower()).strip("-") or "-" for name in names)
+    return "/".join(_slug(unicodedata.normalize("NFC", name.lower())) for name in names)
 
 
 def language_of(texts: Iterable[str]) -> str:
@@ -317,10 +376,16 @@ def language_of(texts: Iterable[str]) -> str:
         total += 1
         if found := next((language for language, letters in _SCRIPTS if letters.search(text)), None):
             counts[found] += 1
-    if counts["ja"]:  # names wholly in Chinese characters are Japanese too where others have kana
+    if 10 * counts["ja"] > counts["zh"]:  # names wholly in Chinese characters are Japanese too where enough others have kana
         counts["ja"] += counts.pop("zh")
     best = max(counts, key=counts.__getitem__)
     return best if 2 * counts[best] >= max(total, 1) else "en"
+
+
+def _slug(name: str) -> str:
+    """Keep marks (Hindi and Thai vowels are such): without them two names become one id."""
+    kept = "".join(letter if letter.isalnum() or unicodedata.category(letter).startswith("M") else "-" for letter in name)
+    return "-".join(filter(None, kept.split("-"))) or "-"
 
 
 def _folded(text: str) -> str:

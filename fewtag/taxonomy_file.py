@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn, TypeVar
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.reader import ReaderError
 
 from fewtag.catalogue import CatalogueSettings
 from fewtag.errors import TaxonomyError
@@ -23,6 +24,12 @@ from fewtag.workspace import write_atomically
 FORMAT: Final = 1
 TOP_KEYS: Final = ("fewtag", "name", "language", "catalogue", "models", "prompt", "categories")
 CATEGORY_KEYS: Final = ("id", "name", "aliases", "description", "examples", "children", "parents", "assignable", "select")
+SYNTAX_MENDS: Final = (
+    ("duplicate key", "take one of the two away"),
+    ("'\\t'", "indent with blanks, not with a tab"),
+    ("another document", "take the `---` between them away"),
+    ("", "mend the line, or put its text in quotes"),
+)
 
 Settings = TypeVar("Settings", "CatalogueSettings", "ModelSettings")
 
@@ -58,22 +65,13 @@ def read_taxonomy_file(path: str | Path) -> TaxonomyFile:
     reader = _Reader(str(path))
     top = reader.load()
     reader.known_keys(top, TOP_KEYS, "the file")
-    if (made_for := top.get("fewtag", FORMAT)) != FORMAT:
+    if str(made_for := top.get("fewtag", FORMAT)) != str(FORMAT):
         reader.fail(
             f"the file has format {made_for}, and this fewtag reads format {FORMAT}", "upgrade fewtag, or write `fewtag: 1`", top, "fewtag"
         )
-    if not isinstance(top.get("categories"), list) or not top["categories"]:
-        reader.fail("the file lists no categories", "add `categories:` with at least one `- name: ...` below it", top, "categories")
-    categories = list(reader.categories(top["categories"], (), ()))
-    taxonomy = Taxonomy(
-        categories,
-        name=reader.text(top, "name") or Path(path).stem,
-        language=reader.text(top, "language") or None,
-        source=str(path),
-    )
     return TaxonomyFile(
         Path(path),
-        taxonomy,
+        reader.taxonomy(top),
         reader.settings(top, "catalogue", CatalogueSettings),
         reader.settings(top, "models", ModelSettings) or ModelSettings(),
         reader.text(top, "prompt") or None,
@@ -88,35 +86,53 @@ def write_ids(path: str | Path) -> int:
     """
     reader = _Reader(str(path))
     top = reader.load()
-    if not isinstance(top.get("categories"), list):
-        return 0
-    list(reader.categories(top["categories"], (), ()))
+    reader.taxonomy(top)
     for siblings, place, made in reader.without_id:
-        if isinstance(siblings[place], CommentedMap):
-            siblings[place].insert(0, "id", made)
+        entry = siblings[place]
+        if not isinstance(entry, CommentedMap):
+            siblings[place] = CommentedMap(id=made, name=str(entry))
+            if comments := siblings.ca.items.get(place):  # the one behind the name would else stand between the dash and the id
+                siblings[place].ca.items["name"] = [None, None, comments[0], None]
+                comments[0] = None
+        elif reader.text(entry, "id"):  # the one just written
+            reader.fail("a YAML alias (`*`) uses a category a second time", "write the category out", line=reader.line_of(siblings, place))
         else:
-            siblings[place] = CommentedMap(id=made, name=str(siblings[place]))
+            entry.insert(0, "id", made)
     if reader.without_id:
         _write(top, Path(path))
     return len(reader.without_id)
 
 
 def write_taxonomy(taxonomy: Taxonomy, path: Path) -> None:
-    """Write a taxonomy as a file of its own; every category stands below its first parent."""
+    """Write a taxonomy as a file of its own.
+
+    Every category stands below its first parent, unless that would change their order, and with it the columns of a saved model:
+    then all stand side by side and name their parents.
+    """
+    below: dict[str, list[str]] = {}
+    for each in taxonomy:
+        below.setdefault(next(iter(taxonomy.parents(each)), ""), []).append(each)
+
+    def nested(categories: Sequence[str]) -> Iterator[str]:
+        for each in categories:
+            yield each
+            yield from nested(below.get(each, ()))
+
+    is_nested = list(nested(taxonomy.roots)) == list(taxonomy)
 
     def node(category: Category) -> CommentedMap:
         written = CommentedMap(id=category.id, name=category.name)
         for key in ("aliases", "description", "examples", "assignable", "select"):
             if value := getattr(category, key):
                 written[key] = list(value) if isinstance(value, tuple) else value
-        if category.parents[1:]:
-            written["parents"] = list(category.parents[1:])
-        if children := [child for child in taxonomy.children(category.id) if taxonomy.parents(child)[0] == category.id]:
-            written["children"] = [node(taxonomy[child]) for child in children]
+        if parents := category.parents[is_nested:]:
+            written["parents"] = list(parents)
+        if is_nested and category.id in below:
+            written["children"] = [node(taxonomy[child]) for child in below[category.id]]
         return written
 
     top = CommentedMap(fewtag=FORMAT, name=taxonomy.name, language=taxonomy.language)
-    top["categories"] = [node(taxonomy[root]) for root in taxonomy.roots]
+    top["categories"] = [node(taxonomy[each]) for each in (taxonomy.roots if is_nested else taxonomy)]
     _write(top, path)
 
 
@@ -143,28 +159,44 @@ class _Reader:
             top = _yaml().load(source)
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            problem = " ".join(str(error.problem or error.context).split())
+            problem = " ".join(str(error.problem or error.context).split()).split(" with value ")[0]
+            mend = next(mend for sign, mend in SYNTAX_MENDS if sign in problem)
             where = f"{self.path}:{mark.line + 1}" if mark else self.path
-            raise TaxonomyError(
-                f"this is not valid YAML: {problem}", mend="mend the line, or put its text in quotes", where=where
-            ) from None
+            raise TaxonomyError(f"this is not valid YAML: {problem}", mend=mend, where=where) from None
+        except ReaderError as error:
+            before = source[: error.position]
+            problem = f"the file holds the character {source[error.position]!r}"
+            self.fail(problem, "delete it, or save the file as plain text", line=before.count("\n") + 1)
         except YAMLError as error:
-            raise TaxonomyError(f"this is not valid YAML: {error}", mend="save it as plain text", where=self.path) from None
+            problem = " ".join(str(error).split())
+            raise TaxonomyError(f"this is not valid YAML: {problem}", mend="save it as plain text", where=self.path) from None
+        except RecursionError:
+            raise TaxonomyError("the file is nested too deeply", mend="take levels away", where=self.path) from None
         if top is None:
             raise TaxonomyError("the file is empty", mend="start from one of the starter taxonomies", where=self.path)
         if not isinstance(top, CommentedMap):
             raise TaxonomyError("the file is no mapping", mend="start it with `fewtag: 1` and `categories:`", where=f"{self.path}:1")
         return top
 
+    def taxonomy(self, top: CommentedMap) -> Taxonomy:
+        if not isinstance(top.get("categories"), CommentedSeq) or not top["categories"]:
+            self.fail("the file lists no categories", "add `categories:` with at least one `- name: ...` below it", top, "categories")
+        return Taxonomy(
+            list(self.categories(top["categories"], (), ())),
+            name=self.text(top, "name") or Path(self.path).stem,
+            language=self.text(top, "language") or None,
+            source=self.path,
+        )
+
     def categories(self, siblings: Any, trail: tuple[str, ...], parent: tuple[str, ...]) -> Iterator[Category]:
         """Yield the categories of a list and, each behind its parent, those below them."""
         for place, entry in enumerate(siblings):
-            line = siblings.lc.item(place)[0] + 1
+            line = self.line_of(siblings, place)
             mapping = entry if isinstance(entry, CommentedMap) else CommentedMap(name=entry)
             if not isinstance(entry, CommentedMap):
                 mapping.lc.data = {"name": [line - 1, 0, line - 1, 0]}
             self.known_keys(mapping, CATEGORY_KEYS, "a category", line)
-            name = self.text(mapping, "name", line)
+            name = " ".join(self.text(mapping, "name", line).split())
             if not name:
                 self.fail("a category has no name", "add `name:`", line=line)
             names = (*trail, name)
@@ -178,7 +210,7 @@ class _Reader:
                 self.texts(mapping, "aliases", line),
                 " ".join(self.text(mapping, "description", line).split()),
                 self.texts(mapping, "examples", line),
-                (*parent, *(each for each in self.texts(mapping, "parents", line) if each not in parent)),
+                tuple(dict.fromkeys((*parent, *self.texts(mapping, "parents", line)))),
                 self.flag(mapping, "assignable", line),
                 self.choice(mapping, "select", ("one", "many"), line),
                 line,
@@ -199,7 +231,7 @@ class _Reader:
             self.fail(f"`{key}` is no mapping", f"write it as `{key}: {{...}}`", top, key)
         names = [field.name for field in fields(kind) if field.name != "where"]
         self.known_keys(section, names, f"`{key}`")
-        values = {name: self.text(section, name) or None for name in names}
+        values = {name: self.text(section, name) or section.get(name) or None for name in names}  # a tab is a delimiter, not nothing
         if kind is CatalogueSettings and not values["file"]:
             self.fail("`catalogue` names no file", "add `file: products.csv`", top, key)
         return kind(**values, where=f"{self.path}:{self.line_of(top, key)}")  # type: ignore[arg-type]
@@ -237,15 +269,17 @@ class _Reader:
     def _as_text(self, value: Any, mapping: Mapping[str, Any], key: str, line: int) -> str:
         if value is None:
             return ""
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            self.fail(f"`{key}` holds '{value}', which YAML does not read as text", "put it in quotes", mapping, key, line)
+        if (
+            not isinstance(value, str) and type(value) is not int
+        ):  # 007 and 1.50 are numbers of other types, and would come out as 7 and 1.5
+            held = "a mapping" if isinstance(value, Mapping) else "a list" if isinstance(value, list) else f"'{value}'"
+            self.fail(f"`{key}` holds {held}, which YAML does not read as text", "put it in quotes", mapping, key, line)
         return str(value).strip()
 
-    def line_of(self, mapping: Mapping[str, Any], key: str, line: int = 1) -> int:
-        position = getattr(mapping, "lc", None)
-        if position is not None and position.data and key in position.data:
-            return int(position.data[key][0]) + 1
-        return line
+    def line_of(self, parent: Mapping[str, Any] | Sequence[Any], key: str | int, line: int = 1) -> int:
+        """Return the line of a key in its mapping or of a place in its list; where the parser did not note it, `line`."""
+        noted = getattr(getattr(parent, "lc", None), "data", None) or {}
+        return int(noted[key][0]) + 1 if key in noted else line
 
     def fail(self, problem: str, mend: str, mapping: Mapping[str, Any] | None = None, key: str = "", line: int = 1) -> NoReturn:
         where = self.line_of(mapping, key, line) if mapping is not None else line

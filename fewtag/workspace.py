@@ -59,8 +59,7 @@ class Workspace:
     def create(cls, root: Path) -> Workspace:
         """Make the workspace, or open it where it is there already; raises WorkspaceError where it cannot be written."""
         workspace = cls(root)
-        if workspace._about.exists():
-            workspace._check_format()
+        if workspace.is_there():
             return workspace
         with writing(root):
             root.mkdir(parents=True, exist_ok=True)
@@ -69,16 +68,23 @@ class Workspace:
         return workspace
 
     @classmethod
-    def find(cls, start: Path, explicit: str | Path | None = None) -> Workspace:
+    def home(cls, start: Path, explicit: str | Path | None = None) -> Path:
+        """Return where a new workspace goes: the folder named, else the one that FEWTAG_WORKSPACE names, else `.fewtag` in `start`."""
+        return Path(explicit or os.environ.get(VARIABLE) or start / FOLDER)
+
+    @classmethod
+    def seek(cls, start: Path, explicit: str | Path | None = None) -> Workspace | None:
         """Find the workspace: the one named, else the one that FEWTAG_WORKSPACE names, else the nearest one upwards from `start`."""
         named = explicit or os.environ.get(VARIABLE)
         folders = [Path(named)] if named else [folder / FOLDER for folder in (start.resolve(), *start.resolve().parents)]
-        for root in folders:
-            workspace = cls(root)
-            if workspace._about.exists():
-                workspace._check_format()
-                return workspace
-        where = str(folders[0]) if named else str(start.resolve())
+        return next((cls(root) for root in folders if cls(root).is_there()), None)
+
+    @classmethod
+    def find(cls, start: Path, explicit: str | Path | None = None) -> Workspace:
+        """Find the workspace as `seek` does; raises WorkspaceError where there is none."""
+        if found := cls.seek(start, explicit):
+            return found
+        where = explicit or os.environ.get(VARIABLE) or start.resolve()
         raise WorkspaceError("there is no workspace here", mend="run `fewtag bootstrap taxonomy.yaml` first", where=where)
 
     @contextmanager
@@ -109,14 +115,22 @@ class Workspace:
     def _about(self) -> Path:
         return self.root / "workspace.json"
 
-    def _check_format(self) -> None:
+    def is_there(self) -> bool:
+        """Return whether this is a workspace; raises WorkspaceError where it is one that cannot be used."""
         try:
+            if not self._about.exists():
+                return False
             found = int(json.loads(self._about.read_text(encoding="utf-8"))["format"])
-        except (OSError, ValueError, KeyError, TypeError):
-            raise WorkspaceError("this file is no workspace's", mend="delete the folder and bootstrap again", where=self._about) from None
+        except OSError as error:
+            problem = f"this cannot be read: {error.strerror or error}"
+            raise WorkspaceError(problem, mend="check its permissions", where=self._about) from error
+        except (ValueError, KeyError, TypeError):
+            # Only this file is made anew: the ledger beside it holds what people said.
+            raise WorkspaceError("this file is no workspace's", mend="delete it and bootstrap again", where=self._about) from None
         if found > FORMAT:
             problem = f"this workspace was made by a newer fewtag (its format is {found}, this one knows {FORMAT})"
             raise WorkspaceError(problem, mend="upgrade fewtag", where=self.root)
+        return True
 
 
 @contextmanager
@@ -152,5 +166,5 @@ def _told(holder: Path) -> str:
     try:
         about = json.loads(holder.read_text(encoding="utf-8"))
         return f": process {about['pid']} on {about['host']}, `{about['command']}`, since {about['since']}"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return ""

@@ -21,7 +21,7 @@ TINY = 1e-12
 def log_softmax(scores: Matrix) -> Matrix:
     """Turn rows of scores into rows of log-probabilities; (n, n_labels) to (n, n_labels).
 
-    >>> np.exp(log_softmax(np.log(np.float32([[1, 3]])))).round(2).tolist()
+    >>> np.exp(log_softmax(np.log(np.float32([[1, 3]])))).astype(float).round(2).tolist()
     [[0.25, 0.75]]
     """
     shifted = scores - scores.max(axis=1, keepdims=True)
@@ -55,7 +55,7 @@ def content_free_prior(null_log_likelihoods: Matrix) -> Vector:
     With prompts such as "N/A" it is contextual calibration (Zhao et al. 2021); with random words of the catalogue in the
     product's place it is domain-context calibration (Fei et al. 2023).
 
-    >>> np.exp(content_free_prior(np.log(np.float32([[0.9, 0.1], [0.7, 0.3]])))).round(2).tolist()
+    >>> np.exp(content_free_prior(np.log(np.float32([[0.9, 0.1], [0.7, 0.3]])))).astype(float).round(2).tolist()
     [0.8, 0.2]
     """
     return batch_prior(null_log_likelihoods)
@@ -64,7 +64,7 @@ def content_free_prior(null_log_likelihoods: Matrix) -> Vector:
 def batch_prior(scores: Matrix) -> Vector:
     """Estimate the prior as the mean distribution over the products themselves; (n, n_labels) to (n_labels,) (Zhou et al. 2023).
 
-    >>> np.exp(batch_prior(np.log(np.float32([[0.9, 0.1], [0.5, 0.5]])))).round(2).tolist()
+    >>> np.exp(batch_prior(np.log(np.float32([[0.9, 0.1], [0.5, 0.5]])))).astype(float).round(2).tolist()
     [0.7, 0.3]
     """
     result: Vector = np.log(np.exp(log_softmax(scores)).mean(axis=0) + TINY)
@@ -77,13 +77,15 @@ def remove_prior(scores: Matrix, log_prior: Vector, strength: float = 1.0, group
     With `groups`, (n_labels,) numbers, the prior is taken within each group of siblings: labels of one parent are weighed
     against each other, and the groups among themselves keep their proportions.
 
-    >>> remove_prior(np.float32([[0, 0]]), np.log(np.float32([0.8, 0.2])), strength=0.5).round(3).tolist()
+    >>> remove_prior(np.float32([[0, 0]]), np.log(np.float32([0.8, 0.2])), strength=0.5).astype(float).round(3).tolist()
     [[0.112, 0.805]]
-    >>> remove_prior(np.float32([[0, 0, 0]]), np.log(np.float32([0.4, 0.1, 0.5])), groups=np.array([0, 0, 1])).round(3).tolist()
+    >>> prior = np.log(np.float32([0.4, 0.1, 0.5]))
+    >>> remove_prior(np.float32([[0, 0, 0]]), prior, groups=np.array([0, 0, 1])).astype(float).round(3).tolist()
     [[0.223, 1.609, 0.0]]
     """
     if groups is not None:
-        totals = np.bincount(groups, weights=np.exp(log_prior))
-        log_prior = log_prior - np.log(totals)[groups].astype(np.float32)
+        totals = np.full(int(groups.max()) + 1, -np.inf)
+        np.logaddexp.at(totals, groups, log_prior)  # a log-likelihood of -200 is zero outside of the logarithm
+        log_prior = log_prior - totals[groups].astype(np.float32)
     result: Matrix = scores - np.float32(strength) * log_prior
     return result

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from fewtag.errors import ModelError
 from fewtag.models.device import best_device, best_dtype
-from fewtag.models.source import WORKS_OFFLINE, Source, locate, weights_hash
+from fewtag.models.source import WORKS_OFFLINE, Source, loading_quietly, locate, weights_hash
 from fewtag.models.vectors import VectorCache
 from fewtag.progress import bar
 
@@ -78,7 +78,8 @@ class SentenceEncoder:
             from sentence_transformers import SentenceTransformer
 
             try:
-                self._model = SentenceTransformer(self.source.place, device=best_device(), **self.source.arguments)
+                with loading_quietly():
+                    self._model = SentenceTransformer(self.source.place, device=best_device(), **self.source.arguments)
             except (OSError, ValueError, KeyError) as error:
                 reason = next(iter(str(error).splitlines()), type(error).__name__)
                 raise ModelError(f"the encoder '{self.source.name}' cannot be loaded: {reason}", mend=WORKS_OFFLINE) from error
@@ -91,6 +92,7 @@ class CachedEncoder:
 
     def __init__(self, encoder: Encoder, folder: Path) -> None:
         self.encoder, self.identity = encoder, encoder.identity
+        self.name = self.identity.partition("@")[0]
         self._cache = VectorCache(folder, encoder.identity)
 
     def prepare(self, texts: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from fewtag.errors import ModelError
 from fewtag.models.device import best_device, best_dtype
 from fewtag.models.label_trie import Tokens, one_begins_another
 from fewtag.models.likelihood import WAYS, Budget, Scores, Way, way_of
-from fewtag.models.source import WORKS_OFFLINE, Source, locate
+from fewtag.models.source import WORKS_OFFLINE, Source, loading_quietly, locate
 
 TOKENS_PER_PASS: Final = 4096
 PREDICTIONS_PER_PASS: Final = 1024
@@ -54,10 +54,11 @@ class LanguageModel:
         device = device or best_device()
         number_format = getattr(torch, dtype) if dtype else best_dtype(device)
         try:
-            config = AutoConfig.from_pretrained(source.place, **source.arguments)
-            kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-            tokenizer = AutoTokenizer.from_pretrained(source.place, **source.arguments)
-            loaded: Any = kind.from_pretrained(source.place, dtype=number_format, output_loading_info=True, **source.arguments)
+            with loading_quietly():
+                config = AutoConfig.from_pretrained(source.place, **source.arguments)
+                kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+                tokenizer = AutoTokenizer.from_pretrained(source.place, **source.arguments)
+                loaded: Any = kind.from_pretrained(source.place, dtype=number_format, output_loading_info=True, **source.arguments)
         except (OSError, ValueError) as error:
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise ModelError(f"the language model '{source.name}' cannot be loaded: {reason}", mend=WORKS_OFFLINE) from error

@@ -6,6 +6,8 @@ The trap: a hub id is a moving target. It is pinned to the commit that it means 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -47,6 +49,21 @@ def locate(name: str) -> Source:
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
         raise ModelError(f"there is no model folder '{name}'", mend="name a folder that is there, or a hub id such as 'organisation/model'")
     return _on_hub(name)
+
+
+@contextmanager
+def loading_quietly() -> Iterator[None]:
+    """Keep transformers from drawing a progress bar of its own over fewtag's while a model loads."""
+    from transformers.utils import logging as transformers_logging
+
+    logging: Any = transformers_logging
+    drawn = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if drawn:
+            logging.enable_progress_bar()
 
 
 def weights_hash(folder: Path) -> str:

@@ -1,7 +1,7 @@
 """Vectors kept on disk in float16, keyed by encoder and text: appended, memory-mapped, and whole after a kill.
 
-Two files grow side by side, keys and rows. Rows are written first, and a kill can leave more of them than keys: the surplus is cut
-when the cache is opened next.
+Two files grow side by side, keys and rows. Rows are written first, and a kill or a full disk can leave more of them than keys: the
+surplus is cut before anything is written behind it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fewtag.workspace import writing
+from fewtag.workspace import write_atomically, writing
 
 
 def text_key(text: str) -> int:
@@ -54,12 +54,19 @@ class VectorCache:
         return rows[places].astype(np.float32)
 
     def add(self, texts: Sequence[str], vectors: npt.NDArray[np.float32]) -> None:
-        """Append the vectors of texts that are not there yet."""
+        """Append the vectors of texts that are not there yet, (n, dimensions); raises WorkspaceError where they cannot be written."""
+        if not len(texts):
+            return
+        if vectors.shape != (wanted := (len(texts), self._width or vectors.shape[-1])):
+            raise ValueError(f"vectors of shape {wanted} are wanted, not {vectors.shape}")
         if not self._width:
-            self._width = vectors.shape[1]
             with writing(self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)
-                self._about.write_text(json.dumps({"encoder": self._identity, "dimensions": self._width}), encoding="utf-8")
+            about = {"encoder": self._identity, "dimensions": vectors.shape[1]}
+            write_atomically(self._about, json.dumps(about).encode())
+            self._width = vectors.shape[1]
+        if self._sizes() != (8 * len(self._keys), 2 * self._width * len(self._keys)):
+            self._open()
         keys = np.array([text_key(text) for text in texts], dtype=np.uint64)
         with writing(self._rows), self._rows.open("ab") as stream:
             stream.write(vectors.astype(np.float16).tobytes())
@@ -80,13 +87,17 @@ class VectorCache:
         """Read the keys, and cut off what a kill left half-written."""
         self._width = json.loads(self._about.read_text(encoding="utf-8"))["dimensions"]
         row_bytes = 2 * self._width
-        sizes = [file.stat().st_size if file.exists() else 0 for file in (self._names, self._rows)]
+        sizes = self._sizes()
         whole = min(sizes[0] // 8, sizes[1] // row_bytes)
         for file, size, wanted in ((self._names, sizes[0], whole * 8), (self._rows, sizes[1], whole * row_bytes)):
             if size > wanted:
                 with writing(file), file.open("r+b") as stream:
                     stream.truncate(wanted)
-        self._sort(np.fromfile(self._names, dtype=np.uint64) if whole else self._keys)
+        self._sort(np.fromfile(self._names, dtype=np.uint64) if whole else np.empty(0, dtype=np.uint64))
+
+    def _sizes(self) -> tuple[int, int]:
+        names, rows = (file.stat().st_size if file.exists() else 0 for file in (self._names, self._rows))
+        return names, rows
 
     def _sort(self, keys: npt.NDArray[np.uint64]) -> None:
         self._keys = keys

@@ -71,5 +71,6 @@ def parts_of(name: str) -> tuple[str, ...]:
     >>> parts_of("Shirts/Blouses & Polo Shirts"), parts_of("Tea")
     (('Shirts', 'Blouses', 'Polo Shirts'), ('Tea',))
     """
-    parts = tuple(part.strip() for part in _SPLIT.split(name) if len(part.strip()) > 1)
+    # A lone Latin letter (the A of "A/C") is no word; a lone Chinese character is.
+    parts = tuple(part for each in _SPLIT.split(name) if len(part := each.strip()) > 1 or not part.isascii())
     return parts or (name,)

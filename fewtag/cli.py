@@ -1,0 +1,234 @@
+"""The command line: parses, calls, prints. Data goes to stdout, talk and progress bars to stderr, and every known error ends here.
+
+The trap: whatever is imported at the top is paid for by `fewtag --help`, so each command imports what it calls.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from fewtag import __version__
+from fewtag.errors import FewtagError
+
+if TYPE_CHECKING:
+    from fewtag.workspace import Workspace
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Put a shop's products into a taxonomy, with almost no labels.",
+)
+taxonomy_app = typer.Typer(no_args_is_help=True, help="Check a taxonomy, or look at it.")
+app.add_typer(taxonomy_app, name="taxonomy")
+
+TaxonomyFile = Annotated[Path, typer.Argument(metavar="TAXONOMY", help="The taxonomy.yaml.")]
+WorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", help="The .fewtag folder to use, instead of the nearest one.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+SHOWN = 20
+T = TypeVar("T")
+
+
+def main() -> None:
+    """Run the command line; a known error is one line and exit code 2."""
+    try:
+        app()
+    except FewtagError as error:
+        talk(f"Error: {error}")
+        sys.exit(2)
+    except BrokenPipeError:  # `fewtag tag ... | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Put a shop's products into a taxonomy, with almost no labels."""
+    if version:
+        typer.echo(f"fewtag {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def bootstrap(
+    taxonomy: TaxonomyFile,
+    catalogue: Annotated[Path | None, typer.Option(help="Products to tag, instead of the file's own catalogue.")] = None,
+    precision: Annotated[float, typer.Option(help="How sure a tag must be: below it, back off to a parent or abstain.")] = 0.9,
+    preset: Annotated[str | None, typer.Option(help="embedded, small, base, multilingual or chinese; replaces the file's.")] = None,
+    workspace: WorkspaceFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tag a catalogue without a single label. Interrupted, the same command goes on; unchanged, it does nothing.
+
+    Example: fewtag bootstrap taxonomy.yaml --precision 0.95
+    """
+    from fewtag.tagger import Tagger
+    from fewtag.taxonomy_file import write_ids
+    from fewtag.workspace import Workspace
+
+    tagger = Tagger.from_file(taxonomy, preset=preset, precision=precision, workspace=Workspace.home(Path.cwd(), workspace))
+    talk(str(tagger.taxonomy), *tagger.voices())
+    outcome = with_bars(tagger.bootstrap, catalogue)
+    if made := write_ids(taxonomy):
+        talk(f"{made} categories had no id; the ids made from their paths now stand in {taxonomy}")
+    if outcome.unchanged:
+        talk("Nothing has changed since the last run: its tags stand.")
+    if outcome.resumed_at:
+        talk(f"Went on behind the {outcome.resumed_at} products of the interrupted run.")
+    line = (
+        f"{outcome.products} products: {outcome.tagged} tagged, {outcome.backed_off} backed off to a parent, {outcome.abstained} left open"
+    )
+    typer.echo(json.dumps(asdict(outcome)) if as_json else line)
+    talk("Next: `fewtag status` shows the categories, `fewtag explain PRODUCT_ID` one product.")
+
+
+@app.command()
+def status(workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
+    """Show where the workspace stands: the last run, and how many tags each category has.
+
+    Example: fewtag status --json
+    """
+    from fewtag.status import read_status
+
+    found = read_status(open_workspace(workspace))
+    if as_json:
+        typer.echo(json.dumps(asdict(found), ensure_ascii=False))
+    else:
+        ended = f"finished {found.finished}" if found.finished else "not finished: run the same `fewtag bootstrap` again"
+        typer.echo(f"{found.taxonomy}: {found.products} products in a run of {found.started}, {ended}")
+        typer.echo(f"{found.tagged} tagged, {found.backed_off} backed off to a parent, {found.abstained} left open; {found.labels} labels")
+        for stage, model, count in found.voices:
+            typer.echo(f"{count} by {stage} ({model})")
+        typer.echo(f"\n{'tags':>7}  {'confidence':>10}  category")
+        for row in found.categories[:SHOWN]:
+            typer.echo(f"{row.tags:>7}  {row.confidence:>10.2f}  {row.path}")
+        if len(found.categories) > SHOWN:
+            typer.echo(f"    ... and {len(found.categories) - SHOWN} more: `fewtag taxonomy show`, or --json")
+    talk("Next: `fewtag explain PRODUCT_ID`, or `fewtag tag FILE -o OUT` for other products.")
+
+
+@app.command()
+def tag(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Products with the catalogue's columns: CSV, JSON lines or Parquet.")],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Where to write: .csv, .jsonl or .parquet; else CSV to stdout.")] = None,
+    workspace: WorkspaceFolder = None,
+) -> None:
+    """Tag other products with what the last bootstrap has learnt; the ledger stays as it is.
+
+    Example: fewtag tag new-arrivals.csv -o tagged.csv
+    """
+    from fewtag.tag_file import check_target, rows_of, stream_csv, write_tags
+    from fewtag.tagger import Tagger
+
+    if out:
+        check_target(out)
+    tagger = Tagger.open(open_workspace(workspace).root)
+    rows = rows_of(tagger.stream(file), tagger.taxonomy)
+    if out is None:
+        with_bars(stream_csv, rows, sys.stdout)
+    else:
+        count = with_bars(write_tags, rows, out)
+        talk(f"{count} products tagged in {out}")
+
+
+@app.command()
+def explain(
+    product_id: Annotated[str, typer.Argument(help="As the catalogue has it.")], workspace: WorkspaceFolder = None, as_json: AsJson = False
+) -> None:
+    """Show why a product has its tag: the likeliest categories, what calibration changed, and the nearest category words.
+
+    Example: fewtag explain SKU-4711
+    """
+    from fewtag.tagger import Tagger
+
+    tagger = Tagger.open(open_workspace(workspace).root)
+    found = tagger.explain(tagger.product(product_id))
+    history = tagger.history(product_id)
+    if as_json:
+        typer.echo(json.dumps(asdict(found) | {"history": [asdict(each) for each in history]}, ensure_ascii=False))
+        return
+    said = tagger.taxonomy.path(found.tag.category) if found.tag.category else "left open"
+    typer.echo(f"{product_id}: {found.product.text}\n-> {said}, {found.tag.confidence:.2f} ({found.tag.stage})\n")
+    typer.echo(f"{'probability':>11}  {'similarity':>10}  {'before':>6}  {'calibrated':>10}  category (nearest words)")
+    for each in found.candidates:
+        typer.echo(
+            f"{each.probability:>11.3f}  {each.similarity:>10.3f}  {each.before_calibration:>6.3f}  {each.after_calibration:>10.3f}"
+            f"  {each.path} ({each.nearest})"
+        )
+    for past in history:
+        name = past.tag.category or "left open"
+        typer.echo(f"\n{past.at}: {name}, {past.tag.confidence:.2f} by {past.tag.stage} ({past.model.name}), run {past.run_id}")
+
+
+@taxonomy_app.command()
+def check(taxonomy: TaxonomyFile) -> None:
+    """Read a taxonomy.yaml and its catalogue's first product, and say what is wrong or doubtful.
+
+    Example: fewtag taxonomy check taxonomy.yaml
+    """
+    from fewtag.tagger import Tagger
+
+    tagger = Tagger.from_file(taxonomy)
+    typer.echo(str(tagger.taxonomy))
+    if tagger.columns.file:
+        typer.echo(f"first product: {tagger.first_product().text}")
+    for doubt in tagger.taxonomy.doubts():
+        talk(f"Doubtful: {doubt}")
+    talk("Next: `fewtag bootstrap`" if tagger.columns.file else "Next: name its products with `catalogue: {file: ...}`")
+
+
+@taxonomy_app.command()
+def show(taxonomy: TaxonomyFile = Path("taxonomy.yaml"), workspace: WorkspaceFolder = None) -> None:
+    """Draw the taxonomy as a tree, with the number of tags where there is a workspace.
+
+    Example: fewtag taxonomy show taxonomy.yaml
+    """
+    from rich.console import Console
+    from rich.tree import Tree
+
+    from fewtag.status import tag_counts
+    from fewtag.taxonomy import Taxonomy
+    from fewtag.workspace import Workspace
+
+    loaded = Taxonomy.load(taxonomy)
+    counts = tag_counts(Workspace.seek(Path.cwd(), workspace), loaded)
+    tree = Tree(loaded.name, highlight=False)
+    branches: dict[str, Tree] = {}
+    for node in loaded:
+        parents = loaded.parents(node)
+        number = f"  {counts[node]}" if counts else ""
+        branches[node] = (branches[parents[0]] if parents else tree).add(f"{loaded[node].name}{number}")
+    Console(highlight=False, markup=False, soft_wrap=True).print(tree)
+
+
+def open_workspace(named: Path | None) -> Workspace:
+    """Find the workspace that a command works in."""
+    from fewtag.workspace import Workspace
+
+    return Workspace.find(Path.cwd(), named)
+
+
+def with_bars(work: Callable[..., T], *arguments: Any) -> T:
+    """Do something that takes long with its progress shown; Ctrl-C ends it with exit code 130."""
+    from fewtag.progress import shown
+
+    try:
+        with shown():
+            return work(*arguments)
+    except KeyboardInterrupt:
+        talk("Stopped: the same command goes on where it was.")
+        raise typer.Exit(130) from None
+
+
+def talk(*lines: str) -> None:
+    """Say something to the person at the terminal."""
+    for line in lines:
+        typer.echo(line, err=True)

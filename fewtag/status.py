@@ -1,0 +1,97 @@
+"""Where a workspace stands: what its ledger holds, category by category, as numbers that a door can print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fewtag.errors import WorkspaceError
+from fewtag.store import Ledger
+from fewtag.taxonomy import Taxonomy
+from fewtag.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryStatus:
+    """How many products a category has been given for itself, and with what mean confidence."""
+
+    category: str
+    path: str
+    tags: int
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The latest run, and the tags that hold now.
+
+    `finished` is None while a run is under way, or where it was interrupted; `voices` are stage, model and how many tags they gave.
+    """
+
+    taxonomy: str
+    started: str
+    finished: str | None
+    products: int
+    tagged: int
+    backed_off: int
+    abstained: int
+    labels: int
+    voices: tuple[tuple[str, str, int], ...]
+    categories: tuple[CategoryStatus, ...]
+
+
+def read_status(workspace: Workspace) -> Status:
+    """Read where a workspace stands, the categories with most tags first; raises WorkspaceError where nothing has run yet."""
+    with Ledger.open(workspace.ledger) as ledger:
+        if ledger.last_run() is None:
+            raise WorkspaceError("nothing has been tagged yet", mend="run `fewtag bootstrap taxonomy.yaml` first", where=workspace.root)
+        return status_of(ledger, Taxonomy.load(workspace.tagger / "taxonomy.yaml"))
+
+
+def tag_counts(workspace: Workspace | None, taxonomy: Taxonomy) -> dict[str, int]:
+    """Return for every category how many of a workspace's tags lie in its subtree; empty where there is no workspace."""
+    if workspace is None:
+        return {}
+    with Ledger.open(workspace.ledger) as ledger:
+        return subtree_counts({category: count for category, (count, _) in ledger.counts().items() if category}, taxonomy)
+
+
+def status_of(ledger: Ledger, taxonomy: Taxonomy) -> Status:
+    """Gather the status from a ledger in which something has run."""
+    run = ledger.last_run()
+    assert run is not None
+    counts = ledger.counts()
+    abstained = counts.pop(None, (0, 0.0))[0]
+    rows = [
+        CategoryStatus(category, taxonomy.path(category) if category in taxonomy else category, count, confidence)
+        for category, (count, confidence) in counts.items()
+        if category is not None
+    ]
+    rows.sort(key=lambda row: (-row.tags, row.path))
+    tagged = sum(row.tags for row in rows if row.category in taxonomy.index)
+    total = sum(row.tags for row in rows)
+    return Status(
+        taxonomy.name,
+        run.started,
+        run.finished,
+        total + abstained,
+        tagged,
+        total - tagged,
+        abstained,
+        len(ledger.labels()),
+        tuple(ledger.voices()),
+        tuple(rows),
+    )
+
+
+def subtree_counts(counts: Mapping[str, int], taxonomy: Taxonomy) -> dict[str, int]:
+    """Return for every category how many tags lie in its subtree; a category with several parents counts for each of them.
+
+    >>> subtree_counts({"toys": 1, "toys/dolls": 2}, Taxonomy.from_paths(["Toys > Dolls", "Toys > Kites"]))
+    {'toys': 3, 'toys/dolls': 2, 'toys/kites': 0}
+    """
+    totals = dict.fromkeys(taxonomy, 0)
+    for category, count in counts.items():
+        for node in (category, *taxonomy.ancestors(category)) if category in taxonomy else ():
+            totals[node] += count
+    return totals

@@ -1,0 +1,384 @@
+"""The facade: a taxonomy, the models that have earned a say, and one decision rule; what the command line and Python both call.
+
+The trap: a tag that is neither in the ledger nor reproducible is gossip. So a bootstrap is a run with a fingerprint of all that went
+into it: the same fingerprint again does nothing, half a run is gone on with, anything else starts a new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from fewtag import __version__
+from fewtag.catalogue import CatalogueSettings, as_products, read_catalogue
+from fewtag.core import Product, Tag
+from fewtag.decide import PRECISION, decide
+from fewtag.errors import CatalogueError, FewtagError, ModelError, WorkspaceError
+from fewtag.ladder import Ladder, Parts
+from fewtag.models import Probabilities
+from fewtag.models.presets import Preset, resolve
+from fewtag.progress import bar
+from fewtag.store import Ledger, Run, StoredTag
+from fewtag.taxonomy import Taxonomy
+from fewtag.taxonomy_file import ModelSettings, read_taxonomy_file
+from fewtag.workspace import Workspace, write_atomically, writing
+
+FORMAT: Final = 1
+TAGS_PER_BATCH: Final = 4096
+CELLS_PER_BATCH: Final = 2**24
+"""Entries of one batch's matrix, 64 MB of float32; a wide taxonomy gets smaller batches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a bootstrap came to: how many products it tagged with an assignable category, with one above, or not at all.
+
+    `unchanged` says that an earlier run had done all of it, `resumed_at` how many products an interrupted one had.
+    """
+
+    products: int
+    tagged: int
+    backed_off: int
+    abstained: int
+    resumed_at: int = 0
+    unchanged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One category of an explanation: its probability at the end, the stages that led there, and the phrase nearest to the product."""
+
+    category: str
+    path: str
+    probability: float
+    similarity: float
+    before_calibration: float
+    after_calibration: float
+    nearest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a product has its tag: the likeliest categories, best first."""
+
+    product: Product
+    tag: Tag
+    candidates: tuple[Candidate, ...]
+
+
+class Tagger:
+    """Tags products with the categories of a taxonomy.
+
+    `preset` names the models, or is a `ModelSettings` that replaces some of a preset's parts. Where `precision` cannot be promised,
+    a tag backs off to a category above, or to none. `workspace` is a `.fewtag` folder; without one, a temporary folder serves.
+    """
+
+    def __init__(
+        self,
+        taxonomy: Taxonomy,
+        *,
+        preset: str | ModelSettings = "embedded",
+        prompt: str | None = None,
+        precision: float = PRECISION,
+        seed: int = 0,
+        workspace: str | Path | None = None,
+    ) -> None:
+        """Find the models, without loading any; raises ModelError for one that cannot be had, FewtagError for a wrong precision."""
+        if not 0 < precision <= 1:
+            raise FewtagError(f"the precision is {precision}", mend="give a number above 0 and up to 1, such as 0.9")
+        self.taxonomy, self.precision, self.seed = taxonomy, precision, seed
+        self.settings = ModelSettings(preset=preset) if isinstance(preset, str) else preset
+        self.prompt = prompt
+        self.columns = CatalogueSettings("")
+        self.workspace = Workspace(Path(workspace) if workspace else self._temporary())
+        self.workspace.is_there()  # one that a newer fewtag made is refused now rather than after the work
+        self._fitted = ""
+
+    def voices(self) -> list[str]:
+        """Say in sentences which models this tagger listens to, and what it leaves out."""
+        parts, language = self._ladder.parts, self.taxonomy.language
+        if parts.encoder:
+            said = [f"encoder: {parts.encoder.name}, with character n-grams of the catalogue beside it"]
+        else:
+            said = [f"encoder: character n-grams of the catalogue alone, as no encoder of this preset speaks '{language}'"]
+        said.append(f"language model: {parts.lm.name}" if parts.lm else "language model: none, encoder scores decide alone")
+        asked = [self.taxonomy[facet.id].name for facet in self.taxonomy.facets[1:] if facet.id]
+        return [*said, f"facets not tagged yet: {', '.join(asked)}"] if asked else said
+
+    @classmethod
+    def from_file(cls, path: str | Path, *, preset: str | None = None, **arguments: Any) -> Tagger:
+        """Make the tagger that a taxonomy.yaml describes: its models, its prompt and its catalogue, whose paths start at the file.
+
+        A preset given here replaces the file's; the other arguments are those of the constructor.
+        """
+        file = read_taxonomy_file(path)
+        folder = file.path.parent
+
+        def place(model: str | None) -> str | None:
+            return str((folder / model).resolve()) if model and (folder / model).is_dir() else model
+
+        models = replace(
+            file.models,
+            preset=preset or file.models.preset,
+            encoder=place(file.models.encoder),
+            lm=place(file.models.lm),
+            classifier=place(file.models.classifier),
+        )
+        tagger = cls(file.taxonomy, preset=models, prompt=file.prompt, **arguments)
+        if file.catalogue:
+            tagger.columns = replace(file.catalogue, file=str((folder / file.catalogue.file).resolve()))
+        return tagger
+
+    @classmethod
+    def open(cls, workspace: str | Path) -> Tagger:
+        """Open the tagger that a workspace's last bootstrap made, with that bootstrap's catalogue."""
+        place = Workspace(Path(workspace))
+        tagger = cls.load(place.tagger, workspace=place.root)
+        with Ledger.open(place.ledger) as ledger:
+            if run := ledger.last_run():
+                tagger.columns = CatalogueSettings(**json.loads(run.settings)["columns"])
+        return tagger
+
+    @property
+    def classes_(self) -> tuple[str, ...]:
+        """The assignable categories of the taxonomy's primary facet, in the order of `predict_proba`'s columns."""
+        return self.taxonomy.primary.classes
+
+    @property
+    def preset(self) -> Preset:
+        """The preset with the parts that replace its own."""
+        return resolve(self.settings)
+
+    @cached_property
+    def _ladder(self) -> Ladder:
+        taxonomy = self.taxonomy.primary
+        parts = Parts.find(self.preset, self.prompt, taxonomy.language, self.workspace.vectors)
+        return Ladder(taxonomy, parts, self.workspace.vectors, self.seed)
+
+    def bootstrap(self, products: Any = None) -> Outcome:
+        """Learn from unlabelled products and tag them all: texts, `Product`s, a pandas or polars frame, or the path of a file.
+
+        None stands for the catalogue that the taxonomy's file names.
+        The tags go to the workspace's ledger, batch by batch. Killed, the same call goes on where it was; done, it does nothing.
+        """
+        catalogue = self._products(self._catalogue_file() if products is None else products)
+        texts = _digest(f"{product.id}\0{product.text}" for product in catalogue)
+        fitted = _digest([texts, self.taxonomy.version, *asdict(self._ladder.parts.identity).values(), str(self.seed), __version__])
+        fingerprint = _digest([fitted, str(self.precision)])
+        Workspace.create(self.workspace.root)  # not earlier: a catalogue that cannot be read leaves nothing behind
+        with self.workspace.lock(), Ledger.open(self.workspace.ledger) as ledger:
+            if ledger.finished_run("bootstrap", fingerprint) and self._open(fitted):
+                return self._outcome(ledger, len(catalogue), unchanged=True)
+            if not self._open(fitted):
+                self._ladder.fit(catalogue)
+                self._fitted = fitted
+                self.save(self.workspace.tagger)
+            columns = replace(self.columns, file=str(products)) if isinstance(products, str | Path) else self.columns
+            settings = {"precision": self.precision, "preset": self.settings.preset, "columns": asdict(columns)}
+            run = ledger.start_run("bootstrap", fingerprint, self.taxonomy.version, self.seed, settings)
+            resumed_at = ledger.tagged_count(run) if run.resumed else 0
+            self._tag_all(ledger, run, catalogue, resumed_at)
+            ledger.finish_run(run)
+            return self._outcome(ledger, len(catalogue), resumed_at=resumed_at)
+
+    def predict(self, products: Any) -> list[Tag]:
+        """Return one tag per product, in order; nothing is written to the ledger."""
+        return list(self.stream(products))
+
+    def stream(self, products: Any) -> Iterator[Tag]:
+        """Yield one tag per product, in order, holding no more than a batch in memory where `products` is the path of a file."""
+        self._must_be_fitted()
+        source: Iterator[Product] | list[Product]
+        if isinstance(products, str | Path):
+            source = read_catalogue(replace(self.columns, file=str(products)))
+        else:
+            source = self._products(products)
+        with bar("tagging", len(source) if isinstance(source, list) else None) as done:
+            for batch in self._batches(source):
+                yield from self._decide(batch)
+                done.update(len(batch))
+
+    def predict_proba(self, products: Any) -> Probabilities:
+        """Return float32 (n, len(classes_)): rows sum to 1, columns follow `classes_`."""
+        rows = [self._probabilities(batch) for batch in self._batches(self._products(products))]
+        return np.concatenate(rows) if rows else np.empty((0, len(self.classes_)), dtype=np.float32)
+
+    def explain(self, product: Product | str, shortlist: int = 5) -> Explanation:
+        """Return why a product is tagged as it is: its likeliest categories with the scores that led there."""
+        [product] = self._products([product])
+        self._must_be_fitted()
+        taxonomy, evidence = self.taxonomy.primary, self._ladder.explain(product)
+        [tag] = decide([product.id], evidence.probability[None], taxonomy, self.precision, self._ladder.stage)
+        best = np.argsort(-evidence.probability, kind="stable")[:shortlist]
+        candidates = tuple(
+            Candidate(
+                category := self.classes_[column],
+                taxonomy.path(category),
+                float(evidence.probability[column]),
+                float(evidence.similarity[column]),
+                float(evidence.before_calibration[column]),
+                float(evidence.after_calibration[column]),
+                evidence.nearest[column],
+            )
+            for column in best
+        )
+        return Explanation(product, tag, candidates)
+
+    def product(self, product_id: str) -> Product:
+        """Return a product of the catalogue; raises CatalogueError where it has none with this id."""
+        for product in read_catalogue(replace(self.columns, file=self._catalogue_file())):
+            if product.id == product_id:
+                return product
+        raise CatalogueError(f"there is no product '{product_id}'", mend="write an id as the catalogue has it", where=self.columns.file)
+
+    def first_product(self) -> Product:
+        """Return the catalogue's first product: what a text template makes of it tells at a glance whether it is right."""
+        return next(read_catalogue(replace(self.columns, file=self._catalogue_file())))
+
+    def history(self, product_id: str) -> list[StoredTag]:
+        """Return every tag that the ledger has for a product, the newest first."""
+        with Ledger.open(self.workspace.ledger) as ledger:
+            return ledger.history(product_id)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the tagger as a folder, whole or not at all; the models' own weights stay where they are, named by their hash."""
+        self._must_be_fitted()
+        place = Path(folder)
+        if place.exists() and not (place / "tagger.json").is_file():
+            raise WorkspaceError("something else stands where the tagger should go", mend="name another folder", where=place)
+        beside = place.with_name(f"{place.name}.part")
+        with writing(place):
+            shutil.rmtree(beside, ignore_errors=True)
+            beside.mkdir(parents=True)
+            self._ladder.save(beside)
+            self.taxonomy.save(beside / "taxonomy.yaml")
+            about = {
+                "format": FORMAT,
+                "fewtag": __version__,
+                "fitted": self._fitted,
+                "models": asdict(self._ladder.parts.identity),
+                "settings": asdict(self.settings),
+                "prompt": self.prompt,
+                "precision": self.precision,
+                "seed": self.seed,
+                "columns": asdict(replace(self.columns, file="", where="")),
+            }
+            write_atomically(beside / "tagger.json", json.dumps(about, ensure_ascii=False, indent=1).encode())
+            shutil.rmtree(place, ignore_errors=True)
+            beside.replace(place)
+
+    @classmethod
+    def load(cls, folder: str | Path, *, workspace: str | Path | None = None) -> Tagger:
+        """Read back what `save` wrote.
+
+        Raises ModelError where a model it was made with has changed or is gone, WorkspaceError where the folder is no tagger.
+        """
+        place = Path(folder)
+        about = _about(place)
+        tagger = cls(
+            Taxonomy.load(place / "taxonomy.yaml"),
+            preset=ModelSettings(**about["settings"]),
+            prompt=about["prompt"],
+            precision=about["precision"],
+            seed=about["seed"],
+            workspace=workspace,
+        )
+        tagger.columns = CatalogueSettings(**about["columns"])
+        found = asdict(tagger._ladder.parts.identity)
+        if found != about["models"]:
+            changed = next(key for key in found if found[key] != about["models"][key])
+            problem = f"the tagger was made with the {changed} '{about['models'][changed]}', and here is '{found[changed]}'"
+            raise ModelError(problem, mend="bring the models it was made with, or bootstrap again", where=place)
+        tagger._ladder.load(place)
+        tagger._fitted = about["fitted"]
+        return tagger
+
+    def _open(self, fitted: str) -> bool:
+        """Take what an earlier process learned from the same inputs, if it is there; return whether it was."""
+        place = self.workspace.tagger
+        if self._fitted == fitted:
+            return True
+        if not (place / "tagger.json").is_file() or _about(place)["fitted"] != fitted:
+            return False
+        self._ladder.load(place)
+        self._fitted = fitted
+        return True
+
+    def _tag_all(self, ledger: Ledger, run: Run, products: Sequence[Product], start: int) -> None:
+        with bar("tagging", len(products) - start) as done:
+            for batch in self._batches(products[start:]):
+                ledger.add_tags(run, self._ladder.parts.identity, self._decide(batch))
+                done.update(len(batch))
+
+    def _decide(self, batch: Sequence[Product]) -> list[Tag]:
+        ids = [product.id for product in batch]
+        return decide(ids, self._probabilities(batch), self.taxonomy.primary, self.precision, self._ladder.stage)
+
+    def _probabilities(self, batch: Sequence[Product]) -> Probabilities:
+        self._must_be_fitted()
+        return self._ladder.predict_proba(batch)
+
+    def _batches(self, products: Iterable[Product]) -> Iterator[Sequence[Product]]:
+        size = max(1, min(TAGS_PER_BATCH, CELLS_PER_BATCH // len(self.classes_)))
+        ahead = iter(products)
+        while batch := list(islice(ahead, size)):
+            yield batch
+
+    def _catalogue_file(self) -> str:
+        if not self.columns.file:
+            problem = "the taxonomy names no catalogue"
+            raise CatalogueError(problem, mend="add `catalogue: {file: products.csv}` to its file, or give the products")
+        return self.columns.file
+
+    def _temporary(self) -> Path:
+        """Make a workspace that goes when the tagger goes."""
+        folder = tempfile.mkdtemp(prefix="fewtag-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)
+
+    def _products(self, source: Any) -> list[Product]:
+        return as_products(source, self.columns)
+
+    def _must_be_fitted(self) -> None:
+        if not self._fitted:
+            raise ModelError("the tagger has seen no products yet", mend="call `bootstrap(products)` first")
+
+    def _outcome(self, ledger: Ledger, products: int, *, resumed_at: int = 0, unchanged: bool = False) -> Outcome:
+        counts = {category: count for category, (count, _) in ledger.counts().items()}
+        abstained = counts.pop(None, 0)
+        tagged = sum(count for category, count in counts.items() if category in self.taxonomy.primary.index)
+        return Outcome(products, tagged, sum(counts.values()) - tagged, abstained, resumed_at, unchanged)
+
+
+def _about(place: Path) -> dict[str, Any]:
+    """Read a saved tagger's description."""
+    try:
+        about: dict[str, Any] = json.loads((place / "tagger.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WorkspaceError(
+            "there is no tagger here", mend="name a folder that `Tagger.save` wrote, or bootstrap first", where=place
+        ) from None
+    except (OSError, ValueError):
+        raise WorkspaceError("the tagger cannot be read", mend="bootstrap again", where=place) from None
+    if about["format"] > FORMAT:
+        raise WorkspaceError(f"the tagger was saved by the newer fewtag {about['fewtag']}", mend="upgrade fewtag", where=place)
+    return about
+
+
+def _digest(parts: Any) -> str:
+    """Return a short hash of texts in their order."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(f"{len(part)}:{part}".encode())
+    return digest.hexdigest()
