@@ -72,7 +72,7 @@ labels = Table(
 
 def _first(connection: Connection) -> None:
     """Make the tables, and have SQLite itself refuse to change or delete what the ledger says."""
-    metadata.create_all(connection)
+    metadata.create_all(connection, tables=[schema, runs, finishes, models, tags, labels])
     if connection.dialect.name != "sqlite":
         return
     for table in ("tags", "labels", "runs", "finishes", "models"):

@@ -199,12 +199,9 @@ class Tagger:
     def stream(self, products: Any) -> Iterator[Tag]:
         """Yield one tag per product, in order, holding no more than a batch in memory where `products` is the path of a file."""
         self._must_be_fitted()
-        source: Iterator[Product] | list[Product]
-        if isinstance(products, str | Path):
-            source = read_catalogue(replace(self.columns, file=str(products)))
-        else:
-            source = self._products(products)
-        with bar("tagging", len(source) if isinstance(source, list) else None) as done:
+        is_file = isinstance(products, str | Path)
+        source: Iterable[Product] = read_catalogue(replace(self.columns, file=str(products))) if is_file else self._products(products)
+        with bar("tagging", None if is_file else len(products)) as done:
             for batch in self._batches(source):
                 yield from self._decide(batch)
                 done.update(len(batch))

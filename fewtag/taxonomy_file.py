@@ -104,35 +104,21 @@ def write_ids(path: str | Path) -> int:
 
 
 def write_taxonomy(taxonomy: Taxonomy, path: Path) -> None:
-    """Write a taxonomy as a file of its own.
-
-    Every category stands below its first parent, unless that would change their order, and with it the columns of a saved model:
-    then all stand side by side and name their parents.
-    """
-    below: dict[str, list[str]] = {}
-    for each in taxonomy:
-        below.setdefault(next(iter(taxonomy.parents(each)), ""), []).append(each)
-
-    def nested(categories: Sequence[str]) -> Iterator[str]:
-        for each in categories:
-            yield each
-            yield from nested(below.get(each, ()))
-
-    is_nested = list(nested(taxonomy.roots)) == list(taxonomy)
+    """Write a taxonomy as a file of its own; every category stands below its first parent, which keeps their order."""
 
     def node(category: Category) -> CommentedMap:
         written = CommentedMap(id=category.id, name=category.name)
         for key in ("aliases", "description", "examples", "assignable", "select"):
             if value := getattr(category, key):
                 written[key] = list(value) if isinstance(value, tuple) else value
-        if parents := category.parents[is_nested:]:
-            written["parents"] = list(parents)
-        if is_nested and category.id in below:
-            written["children"] = [node(taxonomy[child]) for child in below[category.id]]
+        if category.parents[1:]:
+            written["parents"] = list(category.parents[1:])
+        if children := [child for child in taxonomy.children(category.id) if taxonomy.parents(child)[0] == category.id]:
+            written["children"] = [node(taxonomy[child]) for child in children]
         return written
 
     top = CommentedMap(fewtag=FORMAT, name=taxonomy.name, language=taxonomy.language)
-    top["categories"] = [node(taxonomy[each]) for each in (taxonomy.roots if is_nested else taxonomy)]
+    top["categories"] = [node(taxonomy[root]) for root in taxonomy.roots]
     _write(top, path)
 
 
@@ -269,9 +255,7 @@ class _Reader:
     def _as_text(self, value: Any, mapping: Mapping[str, Any], key: str, line: int) -> str:
         if value is None:
             return ""
-        if (
-            not isinstance(value, str) and type(value) is not int
-        ):  # 007 and 1.50 are numbers of other types, and would come out as 7 and 1.5
+        if not isinstance(value, str) and type(value) is not int:  # 007 and 1.50 have types of their own, and would become 7 and 1.5
             held = "a mapping" if isinstance(value, Mapping) else "a list" if isinstance(value, list) else f"'{value}'"
             self.fail(f"`{key}` holds {held}, which YAML does not read as text", "put it in quotes", mapping, key, line)
         return str(value).strip()

@@ -89,3 +89,23 @@ def remove_prior(scores: Matrix, log_prior: Vector, strength: float = 1.0, group
         log_prior = log_prior - totals[groups].astype(np.float32)
     result: Matrix = scores - np.float32(strength) * log_prior
     return result
+
+
+def sharpness(scores: Matrix, confidence: float) -> float:
+    """Return the factor on log-scores, (n, n_labels), at which the mean of each row's highest probability is `confidence`.
+
+    It is the inverse of a temperature; 1 where no factor between 1/50 and 50 gets there, as with rows of equal scores.
+
+    >>> scores = np.log(np.float32([[0.9, 0.1], [0.8, 0.2]]))
+    >>> round(sharpness(scores, 0.85), 2), sharpness(np.zeros((2, 2), dtype=np.float32), 0.9)
+    (1.0, 1.0)
+    """
+    from scipy.optimize import brentq
+
+    def surplus(log_factor: float) -> float:
+        return float(np.exp(log_softmax(scores * np.float32(np.exp(log_factor)))).max(axis=1).mean()) - confidence
+
+    low, high = -np.log(50), np.log(50)
+    if surplus(low) * surplus(high) >= 0:
+        return 1.0
+    return float(np.exp(brentq(surplus, low, high, xtol=1e-3)))

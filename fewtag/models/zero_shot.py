@@ -2,7 +2,8 @@
 
 Four voices add up, as log-scores. An encoder compares the product with each category's phrases; character n-grams do the same letter
 by letter; a language model, where one is configured, weighs the shortlist; a discriminant learns from what these believe of the whole
-catalogue. The trap: the voices repeat each other, so their sum would be far too sure of itself; the last step is a mean.
+catalogue. The trap: the voices repeat each other, so their sum would be far too sure of itself: the discriminant may change which
+category is the likeliest, and how sure each product is beside the others, but not how sure all of them are on average.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from fewtag.catalogue import unique_texts
 from fewtag.core import Label, Product
 from fewtag.models import Probabilities
-from fewtag.models.calibrate import TINY, batch_prior, log_softmax, remove_prior
+from fewtag.models.calibrate import TINY, batch_prior, log_softmax, remove_prior, sharpness
 from fewtag.models.discriminant import Discriminant, Moments
 from fewtag.models.encoder import Encoder
 from fewtag.models.ngrams import CharacterNgrams
@@ -43,6 +44,8 @@ DISCRIMINANT: Final = 0.75
 """The discriminant's share in the geometric mean with what it learned from; a mean, as the voices are anything but independent."""
 LM: Final = 0.5
 
+SHARPENED_ON: Final = 2048
+"""How many texts tell how sure the voices are on average."""
 BATCH: Final = 4096
 SCORES_PER_BATCH: Final = 2**25
 
@@ -106,6 +109,7 @@ class ZeroShot:
         self._letters: Prototypes
         self._log_prior: Array
         self._discriminant: Discriminant
+        self._sharpness = 1.0
 
     def fit(self, products: Sequence[Product], labels: Sequence[Label] = ()) -> ZeroShot:
         """Learn the catalogue's n-grams, the voices' bias and the discriminant from products; labels are not used by this rung."""
@@ -118,6 +122,7 @@ class ZeroShot:
             self.encoder.encode(texts)  # all at once, so that the cache can report progress and be resumed
         self._log_prior = self._bias(texts)
         self._discriminant = self._self_train(texts)
+        self._sharpness = self._sharpen(texts[:: max(1, len(texts) // SHARPENED_ON)])
         return self
 
     def predict_proba(self, products: Sequence[Product]) -> Probabilities:
@@ -155,9 +160,17 @@ class ZeroShot:
         own = float(discriminant(next(self._views(texts)).features).std(axis=1).mean())
         return discriminant.scaled(spread / max(own, 1e-9))
 
+    def _sharpen(self, texts: Sequence[str]) -> float:
+        """Return the factor that makes the blend, on average, as sure as the voices that the discriminant learnt from."""
+        pairs = [(self._calibrated(view), view) for view in self._views(texts)]
+        confidence = np.concatenate([np.exp(scores).max(axis=1) for scores, _ in pairs]).mean()
+        return sharpness(np.concatenate([self._blend(scores, view) for scores, view in pairs]), float(confidence))
+
+    def _blend(self, scores: Array, view: View) -> Array:
+        return (1 - DISCRIMINANT) * scores + DISCRIMINANT * log_softmax(self._discriminant(view.features))
+
     def _probabilities(self, view: View) -> Probabilities:
-        learned = log_softmax(self._discriminant(view.features))
-        scores = (1 - DISCRIMINANT) * self._calibrated(view) + DISCRIMINANT * learned
+        scores = np.float32(self._sharpness) * self._blend(self._calibrated(view), view)
         scores[~view.features.any(axis=1)] = 0
         return np.exp(log_softmax(scores))
 
@@ -208,6 +221,7 @@ class ZeroShot:
             "log_prior": self._log_prior,
             "discriminant.weights": self._discriminant.weights,
             "discriminant.bias": self._discriminant.bias,
+            "sharpness": np.array([self._sharpness], dtype=np.float32),
         }
         if self._meaning:
             arrays |= {"meaning.whole": self._meaning.whole, "meaning.parts": self._meaning.parts}
@@ -225,6 +239,7 @@ class ZeroShot:
             self._meaning = Prototypes(arrays["meaning.whole"], arrays["meaning.parts"], starts_of(counts))
         self._log_prior = arrays["log_prior"]
         self._discriminant = Discriminant(arrays["discriminant.weights"], arrays["discriminant.bias"])
+        self._sharpness = float(arrays["sharpness"][0])
         return self
 
 

@@ -1,0 +1,64 @@
+"""The real product sets that quality is measured on, read from the folder that FEWTAG_DATA names; none of it is part of the project.
+
+The trap: titles repeat (37% of Flipkart's do), so they are made unique, lower-cased, before anything is drawn or split.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from fewtag import Product, Taxonomy
+
+DATA: Final = Path(os.environ.get("FEWTAG_DATA", "../shared/data"))
+MIN_ROWS: Final = 20
+"""A category with fewer products says little about a model, and much about chance."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Products with the id of the category that each belongs to, and the taxonomy of those categories."""
+
+    name: str
+    taxonomy: Taxonomy
+    products: list[Product]
+    gold: list[str]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a set lies, and which column holds the path."""
+
+    file: str
+    language: str = "en"
+    path: str = "path"
+
+
+SOURCES: Final = {
+    "instacart": Source("instacart_48k.parquet"),
+    "flipkart": Source("flipkart_20k.parquet", path="path_min20"),
+    "mwpd": Source("mwpd2020_gpc_train.parquet"),
+    "pricerunner": Source("pricerunner_35k.parquet"),
+    "zh_products": Source("zh_products_24k.parquet", language="zh"),
+}
+
+
+def load(name: str, rows: int | None = 6000, seed: int = 0, min_rows: int = MIN_ROWS) -> Dataset:
+    """Read a set: unique titles, categories with `min_rows` products or more, and at most `rows` products drawn at random."""
+    source = SOURCES[name]
+    frame = pd.read_parquet(DATA / source.file, columns=["id", "title", source.path]).rename(columns={source.path: "path"})
+    frame = frame[(frame["path"].fillna("") != "") & (frame["title"].fillna("").str.strip() != "")]
+    frame = frame.loc[~frame["title"].str.lower().duplicated()]
+    frame = frame[frame.groupby("path")["path"].transform("size") >= min_rows]
+    paths = sorted(frame["path"].unique())
+    if rows and len(frame) > rows:
+        frame = frame.sample(rows, random_state=seed)
+    taxonomy = Taxonomy.from_paths(paths, language=source.language)
+    ids = {path: taxonomy.find(path) for path in paths}
+    products = [Product(str(row.id), row.title) for row in frame.itertuples()]
+    return Dataset(name, taxonomy, products, [ids[path] for path in frame["path"]])
+
