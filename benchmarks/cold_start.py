@@ -1,4 +1,4 @@
-"""Measures tagging without a single label: `python benchmarks/cold_start.py` (about eight minutes on 2 cores, two once embeddings are cached).
+"""Measures tagging without a single label: `python benchmarks/cold_start.py` (three minutes on 2 cores).
 
 Three ways of saying a category's name are compared with each title by cosine, each as it is and with batch calibration, beside
 `fewtag bootstrap`, on the same products with the same encoder. With no labels there is nothing that SetFit, TF-IDF with a linear model

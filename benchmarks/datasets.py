@@ -61,4 +61,3 @@ def load(name: str, rows: int | None = 6000, seed: int = 0, min_rows: int = MIN_
     ids = {path: taxonomy.find(path) for path in paths}
     products = [Product(str(row.id), row.title) for row in frame.itertuples()]
     return Dataset(name, taxonomy, products, [ids[path] for path in frame["path"]])
-

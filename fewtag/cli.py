@@ -179,7 +179,7 @@ def check(taxonomy: TaxonomyFile) -> None:
     tagger = Tagger.from_file(taxonomy)
     typer.echo(str(tagger.taxonomy))
     if tagger.columns.file:
-        typer.echo(f"first product: {tagger.first_product().text}")
+        typer.echo(f"first product: {next(tagger.products()).text}")
     for doubt in tagger.taxonomy.doubts():
         talk(f"Doubtful: {doubt}")
     talk("Next: `fewtag bootstrap`" if tagger.columns.file else "Next: name its products with `catalogue: {file: ...}`")

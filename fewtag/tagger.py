@@ -232,16 +232,16 @@ class Tagger:
         )
         return Explanation(product, tag, candidates)
 
+    def products(self) -> Iterator[Product]:
+        """Yield the products of the catalogue that the taxonomy's file names; raises CatalogueError where it names none."""
+        return read_catalogue(replace(self.columns, file=self._catalogue_file()))
+
     def product(self, product_id: str) -> Product:
         """Return a product of the catalogue; raises CatalogueError where it has none with this id."""
-        for product in read_catalogue(replace(self.columns, file=self._catalogue_file())):
+        for product in self.products():
             if product.id == product_id:
                 return product
         raise CatalogueError(f"there is no product '{product_id}'", mend="write an id as the catalogue has it", where=self.columns.file)
-
-    def first_product(self) -> Product:
-        """Return the catalogue's first product: what a text template makes of it tells at a glance whether it is right."""
-        return next(read_catalogue(replace(self.columns, file=self._catalogue_file())))
 
     def history(self, product_id: str) -> list[StoredTag]:
         """Return every tag that the ledger has for a product, the newest first."""
