@@ -36,11 +36,22 @@ TEXT_COLUMNS: Final = ("title", "name", "text", "product_name", "product_title",
 DELIMITERS: Final = ",;\t|"
 SEPARATORS: Final = ".,;:|/-"
 MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it starts with
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+EXPORTED: Final = (
+    "gb18030",
+    "cp1252",
+    "cp949",
+    "cp932",
+    "big5",
+    "cp1251",
+    "cp1250",
+    "cp1253",
+)  # what spreadsheets write; the likelier first
 NO_TEXT: Final = (
     (b"PK\x03\x04", "a zip or an Excel file", "save it as CSV in UTF-8"),
     (b"\x1f\x8b", "compressed", "let its name end in .gz"),
@@ -116,6 +127,7 @@ def as_products(source: Any, settings: CatalogueSettings | None = None) -> list[
                 raise CatalogueError(problem, mend="give texts, products, a frame or a path")
         if not product.text.strip():
             raise CatalogueError(f"product '{product.id}' has no text", mend="give it one, or leave it out")
+        _check_letters(given, f"product '{product.id}'")
         if product.id in seen:
             raise CatalogueError(f"the id '{product.id}' is there twice", mend="give each product an id of its own")
         seen.add(product.id)
@@ -140,16 +152,21 @@ def clean(text: str) -> str:
     >>> clean("Salt &amp; vinegar crisps . ,  6x25g. ")
     'Salt & vinegar crisps, 6x25g'
     """
-    text = " ".join(html.unescape(text).split())
-    text = re.sub(r"\s+([.,;:])", r"\1", text)
-    text = _SEPARATOR_RUN.sub(_last_if_a_word_ends, text)
+    text = _SEPARATOR_RUN.sub(_last_if_a_word_ends, html.unescape(text))
+    text = " ".join(text.split())
+    text = re.sub(r" ([.,;:])(?= |$)", r"\1", text)
     return text.strip(f" {SEPARATORS}")
 
 
 def _last_if_a_word_ends(run: re.Match[str]) -> str:
-    """Keep the last separator of a run, unless a word goes on behind it, as in https://; a look-ahead would be quadratic."""
+    """Keep the last separator of a run and the blank before it, unless a word goes on behind the run, as in https://.
+
+    The same as a look-ahead in the expression would be quadratic.
+    """
     behind = run.string[run.end() : run.end() + 1]
-    return run.group() if behind.strip() else run.group()[-1]
+    if behind.strip():
+        return run.group()
+    return run.group()[-2:] if run.group()[-2].isspace() else run.group()[-1]
 
 
 def _products(columns: Sequence[str], rows: Iterable[Row], settings: CatalogueSettings, source: str) -> Iterator[Product]:
@@ -250,7 +267,7 @@ def _known(column: str, columns: Sequence[str], settings: CatalogueSettings, sou
     raise CatalogueError(f"{Path(source).name} has no column '{column}'", mend=mend, where=settings.where or source)
 
 
-def _check_letters(fields: Mapping[str, str], source: str, line: int) -> None:
+def _check_letters(fields: Mapping[str, str], source: str, line: int | None = None) -> None:
     """Refuse what no store and no model takes: NUL, and the half of an emoji that JSON can hold."""
     together = "\n".join(fields.values())
     if "\0" not in together and (together.isascii() or not _SURROGATE.search(together)):
@@ -478,11 +495,9 @@ def _guessed(sample: bytes) -> str:
         return "utf-8-sig"  # but for a stray byte, whose line the reading names; another encoding would spoil every row
     from charset_normalizer import from_bytes
 
-    guesses = from_bytes(sample[: sample.rfind(b"\n") + 1] or sample)  # a character cut in two would rule its encoding out
-    best = guesses.best()
-    if best is None or ("cp1252", best.chaos, best.coherence) in ((each.encoding, each.chaos, each.coherence) for each in guesses):
-        return "cp1252"  # where nothing speaks for another one: cp1250 would turn the à of French into ŕ
-    return best.encoding
+    whole = sample[: sample.rfind(b"\n") + 1] or sample  # a character cut in two would rule its encoding out
+    guesses = from_bytes(whole, cp_isolation=list(EXPORTED))
+    return min(guesses, key=lambda guess: (guess.chaos, EXPORTED.index(guess.encoding))).encoding if guesses else "cp1252"
 
 
 def _delimiter_of(path: Path, encoding: str) -> str:

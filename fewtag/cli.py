@@ -8,20 +8,43 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from fewtag import __version__
 from fewtag.errors import FewtagError
 
 if TYPE_CHECKING:
+    from fewtag.store import StoredTag
+    from fewtag.tagger import Explanation
+    from fewtag.taxonomy import Taxonomy
     from fewtag.workspace import Workspace
 
+
+class Stoppable(TyperGroup):
+    """The commands, with an end for what is no mistake: a Ctrl-C, and a reader that has read enough."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command to its last byte: what is still unwritten would else break the pipe while Python exits."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except KeyboardInterrupt:
+            talk("Stopped: the same command goes on where it was." if ctx.invoked_subcommand == "bootstrap" else "Stopped.")
+            raise typer.Exit(130) from None
+        except BrokenPipeError:  # `fewtag tag ... | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+
+
 app = typer.Typer(
+    cls=Stoppable,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -45,8 +68,6 @@ def main() -> None:
     except FewtagError as error:
         talk(f"Error: {error}")
         sys.exit(2)
-    except BrokenPipeError:  # `fewtag tag ... | head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @app.callback(invoke_without_command=True)
@@ -137,6 +158,7 @@ def tag(
     else:
         count = with_bars(write_tags, rows, out)
         talk(f"{count} products tagged in {out}")
+    talk("Next: to keep these tags in the ledger, add the products to the catalogue and `fewtag bootstrap` again.")
 
 
 @app.command()
@@ -154,9 +176,15 @@ def explain(
     history = tagger.history(product_id)
     if as_json:
         typer.echo(json.dumps(asdict(found) | {"history": [asdict(each) for each in history]}, ensure_ascii=False))
-        return
-    said = tagger.taxonomy.path(found.tag.category) if found.tag.category else "left open"
-    typer.echo(f"{product_id}: {found.product.text}\n-> {said}, {found.tag.confidence:.2f} ({found.tag.stage})\n")
+    else:
+        print_explanation(found, history, tagger.taxonomy)
+    talk("Next: where this is wrong, give the category more aliases or examples in the taxonomy and `fewtag bootstrap` again.")
+
+
+def print_explanation(found: Explanation, history: Sequence[StoredTag], taxonomy: Taxonomy) -> None:
+    """Print an explanation as a table, and below it every tag that the product has had."""
+    said = taxonomy.path(found.tag.category) if found.tag.category else "left open"
+    typer.echo(f"{found.product.id}: {found.product.text}\n-> {said}, {found.tag.confidence:.2f} ({found.tag.stage})\n")
     typer.echo(f"{'probability':>11}  {'similarity':>10}  {'before':>6}  {'calibrated':>10}  category (nearest words)")
     for each in found.candidates:
         typer.echo(
@@ -182,7 +210,7 @@ def check(taxonomy: TaxonomyFile) -> None:
         typer.echo(f"first product: {next(tagger.products()).text}")
     for doubt in tagger.taxonomy.doubts():
         talk(f"Doubtful: {doubt}")
-    talk("Next: `fewtag bootstrap`" if tagger.columns.file else "Next: name its products with `catalogue: {file: ...}`")
+    talk(f"Next: `fewtag bootstrap {taxonomy}`" if tagger.columns.file else "Next: name its products with `catalogue: {file: ...}`")
 
 
 @taxonomy_app.command()
@@ -206,7 +234,11 @@ def show(taxonomy: TaxonomyFile = Path("taxonomy.yaml"), workspace: WorkspaceFol
         parents = loaded.parents(node)
         number = f"  {counts[node]}" if counts else ""
         branches[node] = (branches[parents[0]] if parents else tree).add(f"{loaded[node].name}{number}")
-    Console(highlight=False, markup=False, soft_wrap=True).print(tree)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    with console.capture() as drawn:
+        console.print(tree)
+    typer.echo(drawn.get(), nl=False)
+    talk("Next: `fewtag status` shows how sure the tags are." if counts else f"Next: `fewtag bootstrap {taxonomy}`")
 
 
 def open_workspace(named: Path | None) -> Workspace:
@@ -217,15 +249,11 @@ def open_workspace(named: Path | None) -> Workspace:
 
 
 def with_bars(work: Callable[..., T], *arguments: Any) -> T:
-    """Do something that takes long with its progress shown; Ctrl-C ends it with exit code 130."""
+    """Do something that takes long with its progress shown."""
     from fewtag.progress import shown
 
-    try:
-        with shown():
-            return work(*arguments)
-    except KeyboardInterrupt:
-        talk("Stopped: the same command goes on where it was.")
-        raise typer.Exit(130) from None
+    with shown():
+        return work(*arguments)
 
 
 def talk(*lines: str) -> None:

@@ -22,8 +22,12 @@ def shown(on: bool = True) -> Iterator[None]:
 
 
 def bar(what: str, total: int | None) -> Any:
-    """Return a tqdm bar to be used as a context manager: `bar.update(n)` says that n more of `total` (None: unknown) are done."""
+    """Return a tqdm bar to be used as a context manager: `bar.update(n)` says that n more of `total` (None: unknown) are done.
+
+    Work that is done at once shows none.
+    """
     from tqdm import tqdm
 
     pause = 0.5 if sys.stderr.isatty() else 10.0  # a log file keeps every line that a terminal would overwrite
-    return tqdm(total=total, desc=what, unit="", dynamic_ncols=True, leave=False, mininterval=pause, disable=total == 0 or not _shown.get())
+    silent = total == 0 or not _shown.get()
+    return tqdm(total=total, desc=what, unit="", dynamic_ncols=True, leave=False, mininterval=pause, delay=pause, disable=silent)

@@ -105,17 +105,6 @@ class Tagger:
         self.workspace.is_there()  # one that a newer fewtag made is refused now rather than after the work
         self._fitted = ""
 
-    def voices(self) -> list[str]:
-        """Say in sentences which models this tagger listens to, and what it leaves out."""
-        parts, language = self._ladder.parts, self.taxonomy.language
-        if parts.encoder:
-            said = [f"encoder: {parts.encoder.name}, with character n-grams of the catalogue beside it"]
-        else:
-            said = [f"encoder: character n-grams of the catalogue alone, as no encoder of this preset speaks '{language}'"]
-        said.append(f"language model: {parts.lm.name}" if parts.lm else "language model: none, encoder scores decide alone")
-        asked = [self.taxonomy[facet.id].name for facet in self.taxonomy.facets[1:] if facet.id]
-        return [*said, f"facets not tagged yet: {', '.join(asked)}"] if asked else said
-
     @classmethod
     def from_file(cls, path: str | Path, *, preset: str | None = None, **arguments: Any) -> Tagger:
         """Make the tagger that a taxonomy.yaml describes: its models, its prompt and its catalogue, whose paths start at the file.
@@ -166,6 +155,17 @@ class Tagger:
         parts = Parts.find(self.preset, self.prompt, taxonomy.language, self.workspace.vectors)
         return Ladder(taxonomy, parts, self.workspace.vectors, self.seed)
 
+    def voices(self) -> list[str]:
+        """Say in sentences which models this tagger listens to, and what it leaves out."""
+        parts, language = self._ladder.parts, self.taxonomy.language
+        if parts.encoder:
+            said = [f"encoder: {parts.encoder.name}, with character n-grams of the catalogue beside it"]
+        else:
+            said = [f"encoder: character n-grams of the catalogue alone, as no encoder of this preset speaks '{language}'"]
+        said.append(f"language model: {parts.lm.name}" if parts.lm else "language model: none, encoder scores decide alone")
+        asked = [self.taxonomy[facet.id].name for facet in self.taxonomy.facets[1:] if facet.id]
+        return [*said, f"facets not tagged yet: {', '.join(asked)}"] if asked else said
+
     def bootstrap(self, products: Any = None) -> Outcome:
         """Learn from unlabelled products and tag them all: texts, `Product`s, a pandas or polars frame, or the path of a file.
 
@@ -184,8 +184,9 @@ class Tagger:
                 self._ladder.fit(catalogue)
                 self._fitted = fitted
                 self.save(self.workspace.tagger)
-            columns = replace(self.columns, file=str(products)) if isinstance(products, str | Path) else self.columns
-            settings = {"precision": self.precision, "preset": self.settings.preset, "columns": asdict(columns)}
+            file = self.columns.file if products is None else str(Path(products).resolve()) if isinstance(products, str | Path) else ""
+            columns = asdict(replace(self.columns, file=file))
+            settings = {"precision": self.precision, "preset": self.settings.preset, "columns": columns}
             run = ledger.start_run("bootstrap", fingerprint, self.taxonomy.version, self.seed, settings)
             resumed_at = ledger.tagged_count(run) if run.resumed else 0
             self._tag_all(ledger, run, catalogue, resumed_at)

@@ -85,7 +85,8 @@ class Taxonomy:
         if not self._categories:
             raise TaxonomyError("the taxonomy has no categories", mend="list at least one under `categories:`", where=source)
         self.name = name
-        self.language = language or language_of(category.name for category in self._categories.values())
+        said = language or language_of(category.name for category in self._categories.values())
+        self.language = re.split("[-_]", said)[0].lower()  # "zh-CN" is looked up as "zh"
         self.graph = self._build()
 
     @classmethod

@@ -339,9 +339,9 @@ def test_a_path_twice_is_one_category() -> None:
 
 
 def test_paths_that_make_the_same_id_are_numbered() -> None:
-    taxonomy = Taxonomy.from_paths(["A+ > X", "A- > X", "a-2"])
-    assert list(taxonomy) == ["a", "a/x", "a-2", "a/x-2", "a-2-2"]
-    assert [taxonomy.path(node) for node in taxonomy] == ["A+", "A+ > X", "A-", "A- > X", "a-2"]
+    taxonomy = Taxonomy.from_paths(["A+ > X", "A- > X", "a-2", "A!"])
+    assert list(taxonomy) == ["a", "a/x", "a-2", "a/x-2", "a-2-2", "a-3"]
+    assert [taxonomy.path(node) for node in taxonomy] == ["A+", "A+ > X", "A-", "A- > X", "a-2", "A!"]
 
 
 def test_the_separator_and_the_language_can_be_given() -> None:
@@ -426,6 +426,7 @@ def test_the_version_depends_on_the_order_of_the_classes() -> None:
         ([], "en"),
         (["2024", ""], "en"),
         (["茶", "果酱", "Jam"], "zh"),
+        (["茶", "Jam"], "zh"),
         (["茶", "Coffee", "Jam"], "en"),
         (["お茶", "コーヒー", "果物"], "ja"),
         (["植物の茶", *["茶"] * 10], "zh"),
