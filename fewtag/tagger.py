@@ -21,7 +21,8 @@ from typing import Any, Final
 import numpy as np
 
 from fewtag import __version__
-from fewtag.catalogue import CatalogueSettings, as_products, read_catalogue
+from fewtag.catalogue import as_products, read_catalogue
+from fewtag.catalogue_file import CatalogueSettings
 from fewtag.core import Product, Tag
 from fewtag.decide import PRECISION, decide
 from fewtag.errors import CatalogueError, FewtagError, ModelError, WorkspaceError

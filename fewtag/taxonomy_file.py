@@ -16,7 +16,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.reader import ReaderError
 
-from fewtag.catalogue import CatalogueSettings
+from fewtag.catalogue_file import CatalogueSettings
 from fewtag.errors import TaxonomyError
 from fewtag.taxonomy import Category, Taxonomy, id_of_path
 from fewtag.workspace import write_atomically

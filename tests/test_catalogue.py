@@ -20,7 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from fewtag.catalogue import MAX_CELL, SEPARATORS, CatalogueSettings, as_products, clean, read_catalogue, unique_texts
+from fewtag.catalogue import SEPARATORS, as_products, clean, read_catalogue, unique_texts
+from fewtag.catalogue_file import MAX_CELL, CatalogueSettings
 from fewtag.core import Product
 from fewtag.errors import CatalogueError
 

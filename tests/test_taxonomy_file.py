@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fewtag.catalogue import CatalogueSettings
+from fewtag.catalogue_file import CatalogueSettings
 from fewtag.errors import TaxonomyError
 from fewtag.shipped import shipped
 from fewtag.taxonomy import Category, Taxonomy
