@@ -47,8 +47,8 @@ NO_TEXT: Final = (
     (b"PAR1", "Parquet", "let its name end in .parquet"),
 )
 UNREADABLE: Final[tuple[tuple[type[Exception], str, str], ...]] = (
-    (FileNotFoundError, "there is no such catalogue", "set `catalogue: {file: ...}`, or name one with --catalogue"),
-    (NotADirectoryError, "there is no such catalogue", "set `catalogue: {file: ...}`, or name one with --catalogue"),
+    (FileNotFoundError, "there is no such catalogue", "name a file that is there, with `catalogue: {file: ...}` or on the command line"),
+    (NotADirectoryError, "there is no such catalogue", "name a file that is there, with `catalogue: {file: ...}` or on the command line"),
     (PermissionError, "you may not read the catalogue", "get the right to read it"),
     (Exception, "the file cannot be read: {}", "check that it is whole"),
 )

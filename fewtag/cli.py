@@ -5,6 +5,8 @@ The trap: whatever is imported at the top is paid for by `fewtag --help`, so eac
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import sys
@@ -17,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from fewtag import __version__
-from fewtag.errors import FewtagError
+from fewtag.errors import FewtagError, WorkspaceError
 
 if TYPE_CHECKING:
     from fewtag.store import StoredTag
@@ -27,10 +29,10 @@ if TYPE_CHECKING:
 
 
 class Stoppable(TyperGroup):
-    """The commands, with an end for what is no mistake: a Ctrl-C, and a reader that has read enough."""
+    """The commands, with an end for what stops them from outside: a Ctrl-C, a reader that has read enough, a full disk."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command to its last byte: what is still unwritten would else break the pipe while Python exits."""
+        """Run a command, and write its data to the last byte, so that what goes wrong with that is noticed here."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -38,9 +40,14 @@ class Stoppable(TyperGroup):
         except KeyboardInterrupt:
             talk("Stopped: the same command goes on where it was." if ctx.invoked_subcommand == "bootstrap" else "Stopped.")
             raise typer.Exit(130) from None
-        except BrokenPipeError:  # `fewtag tag ... | head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.ENOSPC):
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would write the rest while it exits
+            if error.errno == errno.EPIPE:  # `fewtag tag ... | head`
+                raise typer.Exit(0) from None
+            mend = "free some space and run the same command again"
+            raise WorkspaceError("the disk is full", mend=mend, where=error.filename or "standard output") from None
 
 
 app = typer.Typer(
@@ -63,6 +70,9 @@ T = TypeVar("T")
 
 def main() -> None:
     """Run the command line; a known error is one line and exit code 2."""
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  `>&-` closes it
+    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8")  # as every file that fewtag writes; Windows would take another, and fail on a name
     try:
         app()
     except FewtagError as error:
@@ -98,8 +108,11 @@ def bootstrap(
     tagger = Tagger.from_file(taxonomy, preset=preset, precision=precision, workspace=Workspace.home(Path.cwd(), workspace))
     talk(str(tagger.taxonomy), *tagger.voices())
     outcome = with_bars(tagger.bootstrap, catalogue)
-    if made := write_ids(taxonomy):
-        talk(f"{made} categories had no id; the ids made from their paths now stand in {taxonomy}")
+    try:
+        if made := write_ids(taxonomy):
+            talk(f"{made} categories had no id; the ids made from their paths now stand in {taxonomy}")
+    except WorkspaceError as error:  # the tags are there and right
+        talk(f"Categories without an id are known by their paths; the ids could not be written into {taxonomy}: {error.problem}")
     if outcome.unchanged:
         talk("Nothing has changed since the last run: its tags stand.")
     if outcome.resumed_at:

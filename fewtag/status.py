@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fewtag.errors import WorkspaceError
+from fewtag.errors import TaxonomyError, WorkspaceError
 from fewtag.store import Ledger
 from fewtag.taxonomy import Taxonomy
 from fewtag.workspace import Workspace
@@ -45,7 +45,11 @@ def read_status(workspace: Workspace) -> Status:
     with Ledger.open(workspace.ledger) as ledger:
         if ledger.last_run() is None:
             raise WorkspaceError("nothing has been tagged yet", mend="run `fewtag bootstrap taxonomy.yaml` first", where=workspace.root)
-        return status_of(ledger, Taxonomy.load(workspace.tagger / "taxonomy.yaml"))
+        try:
+            taxonomy = Taxonomy.load(workspace.tagger / "taxonomy.yaml")
+        except TaxonomyError:
+            raise WorkspaceError("the tagger is damaged", mend="delete this folder and bootstrap again", where=workspace.tagger) from None
+        return status_of(ledger, taxonomy)
 
 
 def tag_counts(workspace: Workspace | None, taxonomy: Taxonomy) -> dict[str, int]:

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -47,6 +47,8 @@ def check_target(path: Path) -> None:
         raise CatalogueError(problem, mend=f"name a file that ends in {', '.join(WRITERS)}", where=path)
     if not path.parent.is_dir():
         raise CatalogueError("its folder does not exist", mend="make the folder first", where=path)
+    if path.is_dir():
+        raise CatalogueError("this is a folder", mend="name a file within it", where=path)
 
 
 def write_tags(rows: Iterable[Row], path: Path) -> int:
@@ -64,10 +66,12 @@ def write_tags(rows: Iterable[Row], path: Path) -> int:
 
 
 def stream_csv(rows: Iterable[Row], stream: TextIO) -> None:
-    """Write rows as CSV with a header, to a file or to standard output."""
+    """Write rows as CSV with a header, to a file or to standard output; where the first row cannot be had, nothing is written."""
+    ahead = iter(rows)
+    first = list(islice(ahead, 1))
     writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(chain(first, ahead))
 
 
 class _Counted:

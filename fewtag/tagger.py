@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -25,7 +26,7 @@ from fewtag.catalogue import as_products, read_catalogue
 from fewtag.catalogue_file import CatalogueSettings
 from fewtag.core import Product, Tag
 from fewtag.decide import PRECISION, decide
-from fewtag.errors import CatalogueError, FewtagError, ModelError, WorkspaceError
+from fewtag.errors import CatalogueError, FewtagError, ModelError, PromptError, WorkspaceError
 from fewtag.ladder import Ladder, Parts
 from fewtag.models import Probabilities
 from fewtag.models.presets import Preset, resolve
@@ -255,27 +256,34 @@ class Tagger:
         self._must_be_fitted()
         place = Path(folder)
         if place.exists() and not (place / "tagger.json").is_file():
-            raise WorkspaceError("something else stands where the tagger should go", mend="name another folder", where=place)
+            problem = "something else stands where the tagger should go"
+            raise WorkspaceError(problem, mend="move it away, or name another folder", where=place)
         beside = place.with_name(f"{place.name}.part")
         with writing(place):
             shutil.rmtree(beside, ignore_errors=True)
-            beside.mkdir(parents=True)
-            self._ladder.save(beside)
-            self.taxonomy.save(beside / "taxonomy.yaml")
-            about = {
-                "format": FORMAT,
-                "fewtag": __version__,
-                "fitted": self._fitted,
-                "models": asdict(self._ladder.parts.identity),
-                "settings": asdict(self.settings),
-                "prompt": self.prompt,
-                "precision": self.precision,
-                "seed": self.seed,
-                "columns": asdict(replace(self.columns, file="", where="")),
-            }
-            write_atomically(beside / "tagger.json", json.dumps(about, ensure_ascii=False, indent=1).encode())
-            shutil.rmtree(place, ignore_errors=True)
-            beside.replace(place)
+            try:
+                beside.mkdir(parents=True)
+                self._write(beside)
+                shutil.rmtree(place, ignore_errors=True)
+                beside.replace(place)
+            finally:
+                shutil.rmtree(beside, ignore_errors=True)
+
+    def _write(self, folder: Path) -> None:
+        self._ladder.save(folder)
+        self.taxonomy.save(folder / "taxonomy.yaml")
+        about = {
+            "format": FORMAT,
+            "fewtag": __version__,
+            "fitted": self._fitted,
+            "models": asdict(self._ladder.parts.identity),
+            "settings": asdict(self.settings),
+            "prompt": self.prompt,
+            "precision": self.precision,
+            "seed": self.seed,
+            "columns": asdict(replace(self.columns, file="", where="")),
+        }
+        write_atomically(folder / "tagger.json", json.dumps(about, ensure_ascii=False, indent=1).encode())
 
     @classmethod
     def load(cls, folder: str | Path, *, workspace: str | Path | None = None) -> Tagger:
@@ -285,22 +293,23 @@ class Tagger:
         """
         place = Path(folder)
         about = _about(place)
-        tagger = cls(
-            Taxonomy.load(place / "taxonomy.yaml"),
-            preset=ModelSettings(**about["settings"]),
-            prompt=about["prompt"],
-            precision=about["precision"],
-            seed=about["seed"],
-            workspace=workspace,
-        )
-        tagger.columns = CatalogueSettings(**about["columns"])
-        found = asdict(tagger._ladder.parts.identity)
-        if found != about["models"]:
-            changed = next(key for key in found if found[key] != about["models"][key])
-            problem = f"the tagger was made with the {changed} '{about['models'][changed]}', and here is '{found[changed]}'"
-            raise ModelError(problem, mend="bring the models it was made with, or bootstrap again", where=place)
-        tagger._ladder.load(place)
-        tagger._fitted = about["fitted"]
+        with _whole(place):
+            tagger = cls(
+                Taxonomy.load(place / "taxonomy.yaml"),
+                preset=ModelSettings(**about["settings"]),
+                prompt=about["prompt"],
+                precision=about["precision"],
+                seed=about["seed"],
+                workspace=workspace,
+            )
+            tagger.columns = CatalogueSettings(**about["columns"])
+            found = asdict(tagger._ladder.parts.identity)
+            if found != about["models"]:
+                changed = next(key for key in found if found[key] != about["models"][key])
+                problem = f"the tagger was made with the {changed} '{about['models'][changed]}', and here is '{found[changed]}'"
+                raise ModelError(problem, mend="bring the models it was made with, or bootstrap again", where=place)
+            tagger._ladder.load(place)
+            tagger._fitted = about["fitted"]
         return tagger
 
     def _open(self, fitted: str) -> bool:
@@ -308,9 +317,10 @@ class Tagger:
         place = self.workspace.tagger
         if self._fitted == fitted:
             return True
-        if not (place / "tagger.json").is_file() or _about(place)["fitted"] != fitted:
+        if not (place / "tagger.json").is_file() or _about(place).get("fitted") != fitted:
             return False
-        self._ladder.load(place)
+        with _whole(place):
+            self._ladder.load(place)
         self._fitted = fitted
         return True
 
@@ -337,7 +347,7 @@ class Tagger:
     def _catalogue_file(self) -> str:
         if not self.columns.file:
             problem = "the taxonomy names no catalogue"
-            raise CatalogueError(problem, mend="add `catalogue: {file: products.csv}` to its file, or give the products")
+            raise CatalogueError(problem, mend="add `catalogue: {file: products.csv}` to its file, or give the products (--catalogue)")
         return self.columns.file
 
     def _temporary(self) -> Path:
@@ -363,16 +373,30 @@ class Tagger:
 def _about(place: Path) -> dict[str, Any]:
     """Read a saved tagger's description."""
     try:
-        about: dict[str, Any] = json.loads((place / "tagger.json").read_text(encoding="utf-8"))
+        text = (place / "tagger.json").read_bytes()
     except FileNotFoundError:
         raise WorkspaceError(
             "there is no tagger here", mend="name a folder that `Tagger.save` wrote, or bootstrap first", where=place
         ) from None
-    except (OSError, ValueError):
-        raise WorkspaceError("the tagger cannot be read", mend="bootstrap again", where=place) from None
-    if about["format"] > FORMAT:
-        raise WorkspaceError(f"the tagger was saved by the newer fewtag {about['fewtag']}", mend="upgrade fewtag", where=place)
+    except OSError as error:
+        problem = f"the tagger cannot be read: {error.strerror or error}"
+        raise WorkspaceError(problem, mend="check its permissions", where=place) from error
+    with _whole(place):
+        about: dict[str, Any] = json.loads(text)
+        if about["format"] > FORMAT:
+            raise WorkspaceError(f"the tagger was saved by the newer fewtag {about['fewtag']}", mend="upgrade fewtag", where=place)
     return about
+
+
+@contextmanager
+def _whole(place: Path) -> Iterator[None]:
+    """Turn whatever a damaged tagger raises while it is read into a WorkspaceError."""
+    try:
+        yield
+    except (ModelError, PromptError, WorkspaceError, MemoryError):
+        raise
+    except Exception as error:  # no JSON, no tensors, no taxonomy, a file that is gone: half a folder may be anything
+        raise WorkspaceError("the tagger is damaged", mend="delete this folder and bootstrap again", where=place) from error
 
 
 def _digest(parts: Any) -> str:

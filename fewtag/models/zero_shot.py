@@ -214,7 +214,7 @@ class ZeroShot:
 
     def save(self, folder: Path) -> None:
         """Write what was learnt into a folder, as JSON and safetensors; the encoder and the language model stay where they are."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         arrays = self.ngrams.save(folder)
         arrays |= {
@@ -225,7 +225,8 @@ class ZeroShot:
         }
         if self._meaning:
             arrays |= {"meaning.whole": self._meaning.whole, "meaning.parts": self._meaning.parts}
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / "zero_shot.safetensors")
+        content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+        (folder / "zero_shot.safetensors").write_bytes(content)  # `save_file` would hide a full disk in an error of its own
 
     def load(self, folder: Path) -> ZeroShot:
         """Read back what `save` wrote, into a rung made for the same taxonomy and encoder."""

@@ -1,0 +1,439 @@
+"""The command line where all goes well: data on stdout, talk on stderr, and the next step in the last line of talk.
+
+The trap: what is on stdout is read by programs, so every assertion on it is on the whole of it, or on what a parser makes of it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from conftest import PRODUCTS, TAXONOMY, Run
+from pyarrow import parquet
+
+import fewtag
+from fewtag import cli
+from fewtag.errors import WorkspaceError
+from fewtag.store import Ledger, StoredTag
+from fewtag.taxonomy import Taxonomy
+
+BY_HAND = {
+    "A1": "tea",
+    "A2": "tea",
+    "A3": "饮料/咖啡",
+    "A4": "饮料/咖啡",
+    "A5": "juice",
+    "A6": "juice",
+    "A7": "soap",
+    "A8": "soap",
+    "A9": "日用/牙膏",
+    "A10": "日用/牙膏",
+    "A11": "towels",
+    "A12": "towels",
+}
+ALL_TAGGED = {"products": 12, "tagged": 12, "backed_off": 0, "abstained": 0, "resumed_at": 0, "unchanged": False}
+VOICES = [
+    "小店: 8 categories, 6 of them assignable, in language 'zh'",
+    "encoder: character n-grams of the catalogue alone, as no encoder of this preset speaks 'zh'",
+    "language model: none, encoder scores decide alone",
+]
+IDS_MADE = "2 categories had no id; the ids made from their paths now stand in taxonomy.yaml"
+NEXT = "Next: `fewtag status` shows the categories, `fewtag explain PRODUCT_ID` one product."
+HEAVY = {"torch", "transformers", "sentence_transformers", "sklearn", "numpy", "sqlalchemy"}
+LOADED = """
+import atexit, sys
+from fewtag.cli import main
+atexit.register(lambda: print("loaded:", sorted(%r & set(sys.modules))))
+main()
+"""
+
+
+def edit(file: str, old: str, new: str) -> None:
+    text = Path(file).read_text(encoding="utf-8")
+    assert old in text
+    Path(file).write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def stored(root: Path = Path(".fewtag")) -> list[StoredTag]:
+    with Ledger.open(root / "fewtag.db") as ledger:
+        return list(ledger.latest())
+
+
+def python(code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """Run Python in a process of its own."""
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, check=False, env=os.environ | environment)
+
+
+@pytest.fixture
+def tagged(shop: Path, run: Run) -> Path:
+    """The shop after its first bootstrap."""
+    assert run("bootstrap", "taxonomy.yaml").code == 0
+    return shop
+
+
+def test_bootstrap_tags_every_product_and_says_what_it_listens_to(shop: Path, run: Run) -> None:
+    said = run("bootstrap", "taxonomy.yaml")
+    assert said.code == 0
+    assert said.out == "12 products: 12 tagged, 0 backed off to a parent, 0 left open\n"
+    assert said.talk == [*VOICES, IDS_MADE, NEXT]
+    assert {each.tag.product_id: each.tag.category for each in stored()} == BY_HAND
+
+
+def test_bootstrap_writes_the_missing_ids_and_nothing_else_into_the_taxonomy(tagged: Path) -> None:
+    text = TAXONOMY.replace("- name: 咖啡  # beans too", "- id: 饮料/咖啡\n        name: 咖啡  # beans too")
+    text = text.replace("- name: 牙膏", "- id: 日用/牙膏\n        name: 牙膏")
+    assert (tagged / "taxonomy.yaml").read_text(encoding="utf-8") == text
+
+
+def test_bootstrap_leaves_a_taxonomy_alone_that_cannot_be_written(shop: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(path: Path) -> int:
+        raise WorkspaceError("the file system is read-only", mend="name a folder that can be written with --workspace", where=path)
+
+    monkeypatch.setattr("fewtag.taxonomy_file.write_ids", refuses)
+    said = run("bootstrap", "taxonomy.yaml")
+    assert (said.code, said.out) == (0, "12 products: 12 tagged, 0 backed off to a parent, 0 left open\n")
+    told = (
+        "Categories without an id are known by their paths; the ids could not be written into taxonomy.yaml: the file system is read-only"
+    )
+    assert said.talk == [*VOICES, told, NEXT]
+
+
+def test_bootstrap_again_does_nothing_and_says_so(tagged: Path, run: Run) -> None:
+    said = run("bootstrap", "taxonomy.yaml")
+    assert said.talk == [*VOICES, "Nothing has changed since the last run: its tags stand.", NEXT]
+    assert said.out == "12 products: 12 tagged, 0 backed off to a parent, 0 left open\n"
+    assert {each.run_id for each in stored()} == {1}
+
+
+def test_bootstrap_prints_json_for_machines(shop: Path, run: Run) -> None:
+    assert json.loads(run("bootstrap", "taxonomy.yaml", "--json").out) == ALL_TAGGED
+    assert json.loads(run("bootstrap", "taxonomy.yaml", "--json").out) == ALL_TAGGED | {"unchanged": True}
+
+
+def test_where_nothing_is_sure_enough_nothing_is_tagged(shop: Path, run: Run) -> None:
+    outcome = json.loads(run("bootstrap", "taxonomy.yaml", "--precision", "1", "--json").out)
+    assert (outcome["products"], outcome["tagged"], outcome["backed_off"] + outcome["abstained"]) == (12, 0, 12)
+
+
+def test_bootstrap_takes_another_catalogue(shop: Path, run: Run) -> None:
+    (shop / "few.csv").write_text("".join(PRODUCTS.splitlines(keepends=True)[:4]), encoding="utf-8")
+    assert run("bootstrap", "taxonomy.yaml", "--catalogue", "few.csv").out.startswith("3 products: ")
+    assert [each.tag.product_id for each in stored()] == ["A1", "A2", "A3"]
+
+
+def test_bootstrap_listens_to_the_preset_of_the_command_line(shop: Path, run: Run) -> None:
+    edit("taxonomy.yaml", "language: zh", "language: zh\nmodels: {preset: base}")
+    assert run("bootstrap", "taxonomy.yaml", "--preset", "embedded").code == 0
+
+
+def test_a_taxonomy_names_its_catalogue_and_models_from_its_own_folder(
+    shop: Path, run: Run, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_encoder, shop / "encoder")
+    edit("taxonomy.yaml", "language: zh", "language: zh\nmodels: {encoder: encoder}")
+    (shop / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    said = run("bootstrap", "../taxonomy.yaml")
+    assert said.code == 0
+    assert said.talk[1] == f"encoder: {shop / 'encoder'}, with character n-grams of the catalogue beside it"
+    assert len(stored()) == 12
+    assert {each.model.name for each in stored()} == {str(shop / "encoder")}
+    assert run("explain", "A1").out.startswith("A1: 西湖绿茶 250g 山云\n-> ")
+
+
+@pytest.mark.slow
+def test_an_english_shop_is_tagged_by_the_embedded_encoder(shop: Path, run: Run) -> None:
+    categories = "[{id: tea, name: Tea}, {id: tools, name: Garden tools}, {id: dolls, name: Dolls}]"
+    (shop / "taxonomy.yaml").write_text(f"catalogue: {{file: products.csv}}\ncategories: {categories}\n", encoding="utf-8")
+    products = (
+        "id,title\n1,Loose leaf oolong\n2,Earl Grey 100 bags\n3,Hedge shears\n4,Steel rake\n5,Baby with moving eyes\n6,Rag princess\n"
+    )
+    (shop / "products.csv").write_text(products, encoding="utf-8")
+    said = run("bootstrap", "taxonomy.yaml", "--precision", "0.01")
+    assert said.talk[1] == "encoder: all-MiniLM-L6-v2, with character n-grams of the catalogue beside it"
+    assert [each.tag.category for each in stored()] == ["tea", "tea", "tools", "tools", "dolls", "dolls"]
+
+
+@pytest.fixture
+def stopped(shop: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a bootstrap says that Ctrl-C has stopped after the first five of twelve products."""
+    add_tags = Ledger.add_tags
+
+    def stops(self: Ledger, work: Any, model: Any, batch: Any) -> None:
+        if self.tagged_count(work):
+            raise KeyboardInterrupt
+        add_tags(self, work, model, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fewtag.tagger.TAGS_PER_BATCH", 5)
+        patch.setattr(Ledger, "add_tags", stops)
+        said = run("bootstrap", "taxonomy.yaml")
+    assert (said.code, said.out) == (130, "")
+    return said.talk
+
+
+def test_ctrl_c_ends_a_bootstrap_with_a_word_and_130(stopped: list[str]) -> None:
+    assert stopped == [*VOICES, "Stopped: the same command goes on where it was."]
+    assert len(stored()) == 5
+
+
+def test_a_stopped_bootstrap_goes_on_and_ends_with_the_same_tags(stopped: list[str], run: Run) -> None:
+    half = run("status")
+    assert half.out.splitlines()[0].endswith(", not finished: run the same `fewtag bootstrap` again")
+    said = run("bootstrap", "taxonomy.yaml")
+    assert said.talk == [*VOICES, IDS_MADE, "Went on behind the 5 products of the interrupted run.", NEXT]
+    assert said.out == "12 products: 12 tagged, 0 backed off to a parent, 0 left open\n"
+    assert {each.run_id for each in stored()} == {1}
+    assert run("bootstrap", "taxonomy.yaml", "--workspace", "whole").code == 0
+    assert [each.tag for each in stored()] == [each.tag for each in stored(Path("whole"))]
+
+
+def test_ctrl_c_ends_any_command_with_130(tagged: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stops(workspace: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fewtag.status.read_status", stops)
+    said = run("status")
+    assert (said.code, said.out, said.talk) == (130, "", ["Stopped."])
+
+
+def test_status_shows_the_run_and_the_categories(tagged: Path, run: Run) -> None:
+    said = run("status")
+    lines = said.out.splitlines()
+    assert lines[0].startswith("小店: 12 products in a run of 20")
+    assert ", finished 20" in lines[0]
+    assert lines[1:5] == [
+        "12 tagged, 0 backed off to a parent, 0 left open; 0 labels",
+        "12 by zero-shot (character n-grams)",
+        "",
+        "   tags  confidence  category",
+    ]
+    paths = ["日用 > 毛巾", "日用 > 牙膏", "日用 > 香皂", "饮料 > 咖啡", "饮料 > 果汁", "饮料 > 茶叶"]
+    assert lines[5:] == [f"      2        1.00  {path}" for path in paths]
+    assert said.talk == ["Next: `fewtag explain PRODUCT_ID`, or `fewtag tag FILE -o OUT` for other products."]
+
+
+def test_status_shows_twenty_categories_and_says_how_many_more_there_are(shop: Path, run: Run) -> None:
+    names = [chr(0x4E00 + number) for number in range(23)]
+    (shop / "taxonomy.yaml").write_text(f"language: zh\ncatalogue: {{file: products.csv}}\ncategories: [{', '.join(names)}]\n")
+    (shop / "products.csv").write_text("title\n" + "".join(f"{name}{name}\n" for name in names), encoding="utf-8")
+    assert run("bootstrap", "taxonomy.yaml", "--precision", "0.01").code == 0
+    lines = run("status").out.splitlines()
+    assert len(lines) == 5 + 20 + 1
+    assert lines[-1] == "    ... and 3 more: `fewtag taxonomy show`, or --json"
+    assert len(json.loads(run("status", "--json").out)["categories"]) == 23
+
+
+def test_status_prints_json_for_machines(tagged: Path, run: Run) -> None:
+    found = json.loads(run("status", "--json").out)
+    assert {name: found[name] for name in ("taxonomy", "products", "tagged", "backed_off", "abstained", "labels")} == {
+        "taxonomy": "小店",
+        "products": 12,
+        "tagged": 12,
+        "backed_off": 0,
+        "abstained": 0,
+        "labels": 0,
+    }
+    assert found["voices"] == [["zero-shot", "character n-grams", 12]]
+    assert [(each["category"], each["tags"]) for each in found["categories"]][:2] == [("towels", 2), ("日用/牙膏", 2)]
+
+
+def test_tag_prints_csv_where_no_file_is_named(tagged: Path, run: Run) -> None:
+    (tagged / "new.csv").write_text("sku,title,brand\nN1,大红袍 红茶,山云\nN2,柠檬香皂,\n", encoding="utf-8")
+    said = run("tag", "new.csv")
+    rows = list(csv.DictReader(io.StringIO(said.out)))
+    assert list(rows[0]) == ["product_id", "category", "path", "confidence", "stage", "alternatives"]
+    assert [(row["product_id"], row["category"], row["path"]) for row in rows] == [
+        ("N1", "tea", "饮料 > 茶叶"),
+        ("N2", "soap", "日用 > 香皂"),
+    ]
+    assert json.loads(rows[0]["alternatives"])[0] == ["tea", float(rows[0]["confidence"])]
+    assert said.talk == ["Next: to keep these tags in the ledger, add the products to the catalogue and `fewtag bootstrap` again."]
+
+
+def test_tag_leaves_the_ledger_as_it_is(tagged: Path, run: Run) -> None:
+    before = stored()
+    (tagged / "new.csv").write_text("sku,title,brand\nN1,大红袍 红茶,山云\nA5,柠檬香皂,\n", encoding="utf-8")
+    assert run("tag", "new.csv").code == 0
+    assert stored() == before
+
+
+def test_tag_writes_the_same_rows_in_every_kind_of_file(tagged: Path, run: Run) -> None:
+    for name in ("out.csv", "out.jsonl", "out.parquet"):
+        said = run("tag", "products.csv", "-o", name)
+        assert (said.code, said.out, said.talk[0]) == (0, "", f"12 products tagged in {name}")
+    assert run("tag", "products.csv").out.encode() == (tagged / "out.csv").read_bytes()
+    rows = [json.loads(line) for line in (tagged / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {row["product_id"]: row["category"] for row in rows} == BY_HAND
+    assert parquet.read_table(tagged / "out.parquet").to_pylist() == rows
+    texts = [{name: str(value) for name, value in row.items()} for row in rows]
+    assert list(csv.DictReader(io.StringIO((tagged / "out.csv").read_text(encoding="utf-8")))) == texts
+
+
+def test_stdout_is_utf_8_whatever_the_terminal_speaks(tagged: Path, run: Run) -> None:
+    run("tag", "products.csv", "-o", "out.csv")
+    found = python("from fewtag.cli import main; main()", "tag", "products.csv", LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0")
+    assert found.stdout == (tagged / "out.csv").read_bytes()
+
+
+def test_explain_shows_the_candidates_and_the_history(tagged: Path, run: Run) -> None:
+    said = run("explain", "A3")
+    lines = said.out.splitlines()
+    assert lines[:4] == [
+        "A3: 速溶咖啡 30条 早安",
+        "-> 饮料 > 咖啡, 1.00 (zero-shot)",
+        "",
+        "probability  similarity  before  calibrated  category (nearest words)",
+    ]
+    assert lines[4].startswith("      1.000")
+    assert lines[4].endswith("  饮料 > 咖啡 (速溶咖啡)")
+    assert len(lines[4:9]) == 5
+    assert lines[10].endswith(": 饮料/咖啡, 1.00 by zero-shot (character n-grams), run 1")
+    next_step = "Next: where this is wrong, give the category more aliases or examples in the taxonomy and `fewtag bootstrap` again."
+    assert said.talk == [next_step]
+
+
+def test_explain_prints_json_for_machines(tagged: Path, run: Run) -> None:
+    found = json.loads(run("explain", "A3", "--json").out)
+    assert found["product"]["fields"] == {"sku": "A3", "title": "速溶咖啡 30条", "brand": "早安"}
+    assert found["tag"]["category"] == found["candidates"][0]["category"] == "饮料/咖啡"
+    assert found["tag"]["confidence"] == found["candidates"][0]["probability"]
+    assert [(past["run_id"], past["tag"]["category"]) for past in found["history"]] == [(1, "饮料/咖啡")]
+
+
+def test_explain_says_left_open_where_the_tagger_abstains(shop: Path, run: Run) -> None:
+    edit("products.csv", "A12,大浴巾 加厚,柔", "A12,xyz,")
+    run("bootstrap", "taxonomy.yaml")
+    lines = run("explain", "A12").out.splitlines()
+    assert lines[:2] == ["A12: xyz", lines[1]]
+    assert lines[1].startswith("-> left open, 0.")
+    assert ": left open, 0." in lines[10]
+
+
+def test_taxonomy_check_shows_the_first_product_and_the_doubts(shop: Path, run: Run) -> None:
+    edit("taxonomy.yaml", "[绿茶, 红茶]", "[绿茶, 果汁]")
+    said = run("taxonomy", "check", "taxonomy.yaml")
+    assert said.code == 0
+    assert said.out == f"{VOICES[0]}\nfirst product: 西湖绿茶 250g 山云\n"
+    assert said.talk == ["Doubtful: the alias '果汁' of tea is the name of juice", "Next: `fewtag bootstrap taxonomy.yaml`"]
+    assert sorted(path.name for path in shop.iterdir()) == ["products.csv", "taxonomy.yaml"]
+
+
+def test_taxonomy_check_asks_for_a_catalogue_where_there_is_none(shop: Path, run: Run) -> None:
+    (shop / "taxonomy.yaml").write_text("categories: [茶, 汤]\n", encoding="utf-8")
+    said = run("taxonomy", "check", "taxonomy.yaml")
+    assert said.out == "taxonomy: 2 categories, 2 of them assignable, in language 'zh'\n"
+    assert said.talk == ["Next: name its products with `catalogue: {file: ...}`"]
+
+
+def test_taxonomy_show_draws_the_tree(shop: Path, run: Run) -> None:
+    said = run("taxonomy", "show")
+    drawn = ["小店", "├── 饮料", "│   ├── 茶叶", "│   ├── 咖啡", "│   └── 果汁", "└── 日用", "    ├── 香皂", "    ├── 牙膏", "    └── 毛巾"]
+    assert said.out.splitlines() == drawn
+    assert said.talk == ["Next: `fewtag bootstrap taxonomy.yaml`"]
+
+
+def test_taxonomy_show_counts_the_tags_below_each_category(tagged: Path, run: Run) -> None:
+    said = run("taxonomy", "show", "taxonomy.yaml")
+    counts = [line.rpartition("  ")[2] for line in said.out.splitlines()]
+    assert counts == ["小店", "6", "2", "2", "2", "6", "2", "2", "2"]
+    assert said.talk == ["Next: `fewtag status` shows how sure the tags are."]
+
+
+def test_commands_find_the_workspace_upwards_from_where_they_run(tagged: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tagged / "deep" / "deeper").mkdir(parents=True)
+    monkeypatch.chdir("deep/deeper")
+    assert json.loads(run("status", "--json").out)["products"] == 12
+    assert run("explain", "A1").code == 0
+
+
+@pytest.mark.parametrize("way", ["option", "variable"])
+def test_a_workspace_that_is_named_comes_before_the_one_that_is_near(
+    tagged: Path, run: Run, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    (tagged / "few.csv").write_text("sku,title,brand\nN1,大红袍 红茶,山云\n", encoding="utf-8")
+    named = ["--workspace", "other"] if way == "option" else []
+    if way == "variable":
+        monkeypatch.setenv("FEWTAG_WORKSPACE", "other")
+    run("bootstrap", "taxonomy.yaml", "--catalogue", "few.csv", *named)
+    assert [each.tag.product_id for each in stored(tagged / "other")] == ["N1"]
+    assert json.loads(run("status", "--json", *named).out)["products"] == 1
+    assert run("explain", "N1", *named).code == 0
+    assert len(run("tag", "few.csv", *named).out.splitlines()) == 2
+    assert run("taxonomy", "show", *named).out.splitlines()[0:3] == ["小店", "├── 饮料  1", "│   ├── 茶叶  1"]
+
+
+def test_the_version_is_the_packages(run: Run) -> None:
+    assert run("--version").out == f"fewtag {fewtag.__version__}\n"
+
+
+def leaves(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Every command below a group with the words that call it."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield path, command
+    for name, each in (below or {}).items():
+        yield from leaves(each, f"{path} {name}")
+
+
+def test_the_help_of_every_command_has_an_example_of_it() -> None:
+    commands = dict(leaves(typer.main.get_command(cli.app), "fewtag"))
+    assert set(commands) >= {f"fewtag {name}" for name in ("bootstrap", "status", "tag", "explain", "taxonomy check", "taxonomy show")}
+    without = [path for path, command in commands.items() if f"\nExample: {path} " not in f"{command.help} "]
+    assert without == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["bootstrap", "--help"], ["taxonomy", "--help"]])
+def test_help_loads_no_heavy_library(arguments: list[str]) -> None:
+    assert python(LOADED % HEAVY, *arguments).stdout.decode().splitlines()[-1] == "loaded: []"
+
+
+def test_importing_fewtag_loads_no_heavy_library() -> None:
+    found = python(f"import sys, fewtag; print(sorted(({HEAVY} | {{'typer', 'rich'}}) & set(sys.modules)))")
+    assert found.stdout.decode() == "[]\n"
+
+
+def test_a_taxonomy_in_another_language_is_tagged_without_the_deep_libraries(shop: Path) -> None:
+    deep = HEAVY - {"sklearn", "numpy", "sqlalchemy"}
+    lines = python(LOADED % deep, "bootstrap", "taxonomy.yaml").stdout.decode().splitlines()
+    assert lines == ["12 products: 12 tagged, 0 backed off to a parent, 0 left open", "loaded: []"]
+
+
+def test_a_reader_that_has_read_enough_ends_a_command_quietly(tagged: Path) -> None:
+    """What stays unread is far more than a pipe holds (64 KB)."""
+    rows = "".join(f"B{number},西湖绿茶 250g,山云\n" for number in range(3000))
+    (tagged / "many.csv").write_text(f"sku,title,brand\n{rows}", encoding="utf-8")
+    command = [sys.executable, "-c", "from fewtag.cli import main; main()", "tag", "many.csv"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b"product_id,")
+        process.stdout.close()
+        told = process.stderr.read()
+        assert (process.wait(), told) == (0, b"")
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["taxonomy", "show"]])
+def test_a_reader_that_has_gone_before_the_first_byte_ends_a_command_quietly(tagged: Path, arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = "from fewtag.cli import main; main()"
+    with os.fdopen(writing, "wb") as pipe:
+        found = subprocess.run([sys.executable, "-c", code, *arguments], stdout=pipe, stderr=subprocess.PIPE, check=False)
+    assert found.returncode == 0
+    assert b"Error" not in found.stderr
+    assert b"Traceback" not in found.stderr
+
+
+def test_the_taxonomy_that_bootstrap_leaves_behind_is_the_one_it_used(tagged: Path) -> None:
+    assert Taxonomy.load("taxonomy.yaml").version == Taxonomy.load(".fewtag/tagger/taxonomy.yaml").version == stored()[0].taxonomy_version
