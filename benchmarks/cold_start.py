@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from datasets import DATA, SOURCES, Dataset, load
+from product_sets import DATA, SOURCES, ProductSet, load
 
 from fewtag import Tagger, Taxonomy
 from fewtag.decide import PRECISION
@@ -37,7 +37,7 @@ def phrasings(taxonomy: Taxonomy) -> dict[str, list[str]]:
     }
 
 
-def encoder_for(data: Dataset) -> tuple[Callable[[Sequence[str]], Any], float]:
+def encoder_for(data: ProductSet) -> tuple[Callable[[Sequence[str]], Any], float]:
     """Return what turns texts into vectors, and the temperature that suits its cosines: the same for cosine and for fewtag."""
     if data.taxonomy.language == "en":
         return CachedEncoder(SentenceEncoder(EMBEDDED), CACHE / "vectors").encode, TEMPERATURE
@@ -45,7 +45,7 @@ def encoder_for(data: Dataset) -> tuple[Callable[[Sequence[str]], Any], float]:
     return CharacterNgrams(data.taxonomy.language).fit([product.text for product in data.products] + paths).grams, LETTERS_TEMPERATURE
 
 
-def cosines(data: Dataset) -> dict[str, Any]:
+def cosines(data: ProductSet) -> dict[str, Any]:
     """Return the scores of every way but fewtag's, each (n, n_classes)."""
     encode, temperature = encoder_for(data)
     titles = encode([product.text for product in data.products])
@@ -58,13 +58,13 @@ def cosines(data: Dataset) -> dict[str, Any]:
     return scores
 
 
-def row(way: str, data: Dataset, tags: Sequence[str]) -> float:
+def row(way: str, data: ProductSet, tags: Sequence[str]) -> float:
     figures = accuracy(tags, data.gold), macro_f1(tags, data.gold), hierarchical_f1(tags, data.gold, data.taxonomy)
     print(f"{data.name:<12} {way:<34} " + " ".join(f"{figure:>9.3f}" for figure in figures), end="", flush=True)
     return figures[0]
 
 
-def measure(data: Dataset) -> tuple[float, float]:
+def measure(data: ProductSet) -> tuple[float, float]:
     """Print the rows of one set, and return the accuracy of the best plain cosine and of fewtag."""
     plain = []
     for way, scores in cosines(data).items():

@@ -5,7 +5,6 @@ The trap: an id or a text that is missing, or there twice, is found here, at its
 
 from __future__ import annotations
 
-import difflib
 import html
 import json
 import math
@@ -20,7 +19,7 @@ import numpy.typing as npt
 
 from fewtag.catalogue_file import NAME_ENCODING, CatalogueSettings, Row, fail, read_rows, reading
 from fewtag.core import Product
-from fewtag.errors import CatalogueError
+from fewtag.errors import CatalogueError, did_you_mean
 
 ID_COLUMNS: Final = ("id", "sku", "product_id", "productid", "asin", "handle", "商品id", "编号")
 TEXT_COLUMNS: Final = ("title", "name", "text", "product_name", "product_title", "product", "商品名称", "标题", "名称", "商品")
@@ -197,8 +196,7 @@ def _known(column: str, columns: Sequence[str], settings: CatalogueSettings, sou
     """Raise CatalogueError where there is no such column; `written` is how the nearest one would be written in its place."""
     if column in columns:
         return
-    near = difflib.get_close_matches(column, columns, n=1)
-    mend = f"did you mean '{written(near[0])}'?" if near else f"the columns are {', '.join(columns)}"
+    mend = did_you_mean(column, columns, f"the columns are {', '.join(columns)}", written)
     raise CatalogueError(f"{Path(source).name} has no column '{column}'", mend=mend, where=settings.where or source)
 
 

@@ -111,7 +111,7 @@ def bootstrap(
     try:
         if made := write_ids(taxonomy):
             talk(f"{made} categories had no id; the ids made from their paths now stand in {taxonomy}")
-    except WorkspaceError as error:  # the tags are there and right
+    except FewtagError as error:  # the tags are there and right
         talk(f"Categories without an id are known by their paths; the ids could not be written into {taxonomy}: {error.problem}")
     if outcome.unchanged:
         talk("Nothing has changed since the last run: its tags stand.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 
@@ -21,6 +23,18 @@ class FewtagError(Exception):
     def __str__(self) -> str:
         head = f"{self.where}: {self.problem}" if self.where else self.problem
         return f"{head} -> {self.mend}" if self.mend else head
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str, written: Callable[[str], str] = str) -> str:
+    """Return the mend for a word that is not known: the nearest one that is, or something else where none is near.
+
+    `written` is how the near one would stand in the word's place.
+
+    >>> did_you_mean("aliasses", ["name", "aliases"], "use one of name, aliases")
+    "did you mean 'aliases'?"
+    """
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean '{written(near[0])}'?" if near else otherwise
 
 
 class TaxonomyError(FewtagError):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from fewtag.catalogue import unique_texts
@@ -28,57 +29,61 @@ DEFAULT_PROMPTS: Final = {"zh": "category.zh.v1"}
 class Parts:
     """What the rungs are built from. The encoder is None where none speaks the language, the language model where none is configured."""
 
-    encoder: CachedEncoder | None
+    encoder: SentenceEncoder | None
     lm: Source | None
     prompt: Prompt | None
 
     @classmethod
-    def find(cls, preset: Preset, prompt: str | None, language: str, cache: Path) -> Parts:
-        """Find every part before any work begins; raises ModelError or PromptError for one that cannot be had."""
+    def find(cls, preset: Preset, prompt: str | None, language: str, revisions: Mapping[str, str] = MappingProxyType({})) -> Parts:
+        """Find every part before any work begins, by name at the revision that stands for the name, if one does.
+
+        Raises ModelError or PromptError for one that cannot be had.
+        """
         encoder = preset.encoder_for(language)
-        lm = locate(preset.lm) if preset.lm else None
+        lm = locate(preset.lm, revisions.get(preset.lm)) if preset.lm else None
         if prompt and not lm:
             raise ModelError(f"the prompt '{prompt}' has no language model to read it", mend="name one with `models: {lm: ...}`")
         text = Prompt.load(prompt or DEFAULT_PROMPTS.get(language, "category.v1")) if lm else None
-        return cls(CachedEncoder(SentenceEncoder(encoder), cache) if encoder else None, lm, text)
+        return cls(SentenceEncoder(encoder, revisions.get(encoder)) if encoder else None, lm, text)
+
+    @property
+    def revisions(self) -> dict[str, str]:
+        """Return the revision of each model by its name."""
+        sources = [self.encoder.source if self.encoder else None, self.lm]
+        return {source.name: source.revision for source in sources if source}
 
     @property
     def identity(self) -> ModelIdentity:
         """Name the parts as the ledger keeps them."""
-        sources = [self.encoder.identity if self.encoder else "", self.lm.identity if self.lm else ""]
-        named = [source.rpartition("@") for source in sources if source]
-        names = [name for name, _, _ in named] or ["character n-grams"]
-        return ModelIdentity(" + ".join(names), " + ".join(revision for _, _, revision in named), self.prompt.hash if self.prompt else "")
+        names = " + ".join(self.revisions) or "character n-grams"
+        return ModelIdentity(names, " + ".join(self.revisions.values()), self.prompt.hash if self.prompt else "")
 
 
 class Ladder:
-    """The rungs of one taxonomy; `classes_` are its assignable categories, in the order of every matrix's columns."""
+    """The rungs of one taxonomy, each column of whose matrices is one of its assignable categories, in order."""
 
     stage: Stage = "zero-shot"
 
     def __init__(self, taxonomy: Taxonomy, parts: Parts, cache: Path, seed: int = 0) -> None:
-        """Take the rungs' parts; `cache` is the folder that keeps what a language model has said."""
-        self.classes_ = taxonomy.classes
+        """Take the rungs' parts; `cache` is the folder that keeps vectors, and what a language model has said."""
         self.parts = parts
-        self._taxonomy, self._cache = taxonomy, cache
-        self._zero_shot = ZeroShot(taxonomy, parts.encoder, seed=seed)
+        self._encoder = CachedEncoder(parts.encoder, cache) if parts.encoder else None
+        lm = ShortlistScorer(parts.lm, parts.prompt, taxonomy, cache) if parts.lm and parts.prompt else None
+        self._zero_shot = ZeroShot(taxonomy, self._encoder, lm=lm, seed=seed)
 
     def fit(self, products: Sequence[Product]) -> Ladder:
         """Let the rungs learn from products without labels."""
-        if self.parts.encoder:
-            self.parts.encoder.prepare(unique_texts(products)[0])
-        self._attach_lm()
+        if self._encoder:
+            self._encoder.prepare(unique_texts(products)[0])
         self._zero_shot.fit(products)
         return self
 
     def predict_proba(self, products: Sequence[Product]) -> Probabilities:
-        """Return float32 (n, n_classes): rows sum to 1, columns follow `classes_`."""
-        self._attach_lm()
+        """Return float32 (n, n_classes): rows sum to 1, columns follow the taxonomy's classes."""
         return self._zero_shot.predict_proba(products)
 
     def explain(self, product: Product) -> Evidence:
         """Return what the rung that speaks for a product says of every class, and why."""
-        self._attach_lm()
         return self._zero_shot.explain(product)
 
     def save(self, folder: Path) -> None:
@@ -90,10 +95,3 @@ class Ladder:
         """Read back what `save` wrote, into a ladder of the same taxonomy and parts."""
         self._zero_shot.load(folder / "zero_shot")
         return self
-
-    def _attach_lm(self) -> None:
-        """Load the language model when it is first needed: opening a tagger must not cost gigabytes."""
-        if self.parts.lm and self.parts.prompt and not self._zero_shot.lm:
-            from fewtag.models.lm import LanguageModel
-
-            self._zero_shot.lm = ShortlistScorer(LanguageModel.load(self.parts.lm), self.parts.prompt, self._taxonomy, self._cache)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +16,7 @@ from fewtag.core import Product
 from fewtag.errors import PromptError
 from fewtag.shipped import shipped
 
-VARIABLES: Final = ("product", "taxonomy_name", "candidates")
+VARIABLES: Final = ("product", "taxonomy_name")
 CONTENT_FREE: Final = ("N/A", "", "[MASK]")
 """Texts that say nothing of any product: the three of contextual calibration (Zhao et al. 2021)."""
 
@@ -61,19 +59,18 @@ class Prompt:
         """Whether the text is the user's turn for a chat model: the name says so (`category_chat.v1`)."""
         return self.name.split(".")[0].endswith("_chat")
 
-    def render(self, *, product: Product, taxonomy_name: str = "", candidates: Sequence[str] = ()) -> str:
+    def render(self, *, product: Product, taxonomy_name: str = "") -> str:
         """Fill the template for one product; white space at both ends is dropped, as a label brings its own space."""
         try:
-            filled = _compile(self.template).render(product=product, taxonomy_name=taxonomy_name, candidates=candidates)
+            filled = _compile(self.template).render(product=product, taxonomy_name=taxonomy_name)
         except (TemplateError, TypeError) as error:
             problem = f"prompt '{self.name}' cannot be filled for product '{product.id}': {error}"
             raise PromptError(problem, mend="name only columns that every product has", where=self.source) from None
         return filled.strip()
 
-    def content_free(self, *, taxonomy_name: str = "", candidates: Sequence[str] = ()) -> list[str]:
+    def content_free(self, *, taxonomy_name: str = "") -> list[str]:
         """Fill the template with each text of `CONTENT_FREE`: what calibration subtracts is the model's view of nothing."""
-        nothings = [Product("", text, defaultdict(lambda text=text: text)) for text in CONTENT_FREE]  # type: ignore[misc]
-        return [self.render(product=nothing, taxonomy_name=taxonomy_name, candidates=candidates) for nothing in nothings]
+        return [self.render(product=Product("", text), taxonomy_name=taxonomy_name) for text in CONTENT_FREE]
 
     def verbalise(self, category_name: str) -> str:
         """Return the label text: the name as it would follow the prompt, with the space that separates the two.
@@ -101,6 +98,10 @@ def _check(template: str, path: Path) -> None:
     except TemplateSyntaxError as error:
         problem = f"the prompt does not parse: {(error.message or '').rstrip('.')}"
         raise PromptError(problem, mend="mend the jinja2 syntax", where=f"{path}:{error.lineno}") from None
+    for part in tree.find_all(nodes.Getattr):
+        if isinstance(part.node, nodes.Name) and part.node.name == "product" and part.attr != "text":
+            problem = f"the prompt reads product.{part.attr}, and a model is shown product.text alone"
+            raise PromptError(problem, mend="put the column into `catalogue: {text: ...}`", where=f"{path}:{part.lineno}")
     for name in tree.find_all(nodes.Name):
         if name.name in unknown:
             problem = f"the prompt names an unknown variable '{name.name}'"

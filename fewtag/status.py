@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fewtag.errors import TaxonomyError, WorkspaceError
 from fewtag.store import Ledger
@@ -19,6 +20,15 @@ class CategoryStatus:
     path: str
     tags: int
     confidence: float
+
+
+class Tally(NamedTuple):
+    """How many products there are, and how many of them are tagged with an assignable category, with one above, or not at all."""
+
+    products: int
+    tagged: int
+    backed_off: int
+    abstained: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +75,30 @@ def status_of(ledger: Ledger, taxonomy: Taxonomy) -> Status:
     run = ledger.last_run()
     assert run is not None
     counts = ledger.counts()
-    abstained = counts.pop(None, (0, 0.0))[0]
     rows = [
         CategoryStatus(category, taxonomy.path(category) if category in taxonomy else category, count, confidence)
         for category, (count, confidence) in counts.items()
         if category is not None
     ]
     rows.sort(key=lambda row: (-row.tags, row.path))
-    tagged = sum(row.tags for row in rows if row.category in taxonomy.index)
-    total = sum(row.tags for row in rows)
     return Status(
         taxonomy.name,
         run.started,
         run.finished,
-        total + abstained,
-        tagged,
-        total - tagged,
-        abstained,
-        len(ledger.labels()),
+        *tally(ledger, taxonomy),
+        ledger.label_count(),
         tuple(ledger.voices()),
         tuple(rows),
     )
+
+
+def tally(ledger: Ledger, taxonomy: Taxonomy) -> Tally:
+    """Count the tags that hold by what became of their products."""
+    counts = {category: count for category, (count, _) in ledger.counts().items()}
+    abstained = counts.pop(None, 0)
+    tagged = sum(count for category, count in counts.items() if category in taxonomy.index)
+    total = sum(counts.values())
+    return Tally(total + abstained, tagged, total - tagged, abstained)
 
 
 def subtree_counts(counts: Mapping[str, int], taxonomy: Taxonomy) -> dict[str, int]:

@@ -28,10 +28,6 @@ class Run:
     """One stretch of work; `resumed` says that an earlier, killed process began it."""
 
     id: int
-    kind: str
-    fingerprint: str
-    taxonomy_version: str
-    started: str
     resumed: bool = False
 
 
@@ -93,10 +89,9 @@ class Ledger:
     def start_run(self, kind: str, fingerprint: str, taxonomy_version: str, seed: int, settings: Mapping[str, Any]) -> Run:
         """Begin a run, or go on with the latest one where that has the same fingerprint and did not finish."""
         with self._writing() as connection:
-            last = self._last_run(connection, kind)
-            if last and last.fingerprint == fingerprint and not self._finished(connection, last.id):
-                return Run(last.id, kind, fingerprint, last.taxonomy_version, last.started, resumed=True)
-            started = now()
+            last = connection.execute(_LAST_RUN.where(runs.c.kind == kind)).first()
+            if last and last.fingerprint == fingerprint and not last.finished:
+                return Run(last.id, resumed=True)
             row = {
                 "kind": kind,
                 "fingerprint": fingerprint,
@@ -104,24 +99,21 @@ class Ledger:
                 "seed": seed,
                 "settings": json.dumps(settings, sort_keys=True),
                 "fewtag_version": __version__,
-                "started": started,
+                "started": now(),
             }
             key = connection.execute(insert(runs).values(row)).inserted_primary_key
             assert key is not None
-            return Run(key[0], kind, fingerprint, taxonomy_version, started)
+            return Run(key[0])
 
     def finish_run(self, run: Run) -> None:
         """Write down that a run has ended as it should."""
         with self._writing() as connection:
             connection.execute(insert(finishes).values(run_id=run.id, at=now()))
 
-    def finished_run(self, kind: str, fingerprint: str) -> Run | None:
-        """Return the latest run of a kind if it has this fingerprint and has finished: then there is nothing to do."""
-        with self._reading() as connection:
-            last = self._last_run(connection, kind)
-            if last and last.fingerprint == fingerprint and self._finished(connection, last.id):
-                return Run(last.id, kind, fingerprint, last.taxonomy_version, last.started)
-        return None
+    def has_finished(self, kind: str, fingerprint: str) -> bool:
+        """Return whether the latest run of a kind has this fingerprint and has finished: then there is nothing to do."""
+        last = self.last_run(kind)
+        return last is not None and last.fingerprint == fingerprint and last.finished is not None
 
     def tagged_count(self, run: Run) -> int:
         """Return how many tags a run has written; they are written in the order of the catalogue, so this is where it goes on."""
@@ -143,6 +135,11 @@ class Ledger:
                 at = now()
                 rows = [{"product_id": each.product_id, "category": each.category, "source": each.source, "at": at} for each in batch]
                 connection.execute(insert(labels), rows)
+
+    def label_count(self) -> int:
+        """Return how many labels people have given."""
+        with self._reading() as connection:
+            return int(connection.execute(select(func.count()).select_from(labels)).scalar_one())
 
     def labels(self) -> list[Label]:
         """Return all labels, the oldest first."""
@@ -178,19 +175,10 @@ class Ledger:
             query = select(tags.c.stage, models.c.name, count).join(models).where(tags.c.seq.in_(_LATEST))
             return [tuple(row) for row in connection.execute(query.group_by(tags.c.stage, models.c.name).order_by(count.desc()))]
 
-    def last_run(self) -> Row[Any] | None:
-        """Return the newest run, with `finished` (None while it is under way), or None where there is none."""
+    def last_run(self, kind: str | None = None) -> Row[Any] | None:
+        """Return the newest run (of a kind), with `finished`, None while it is under way; None where there is none."""
         with self._reading() as connection:
-            query = select(runs, finishes.c.at.label("finished")).outerjoin(finishes).order_by(runs.c.id.desc()).limit(1)
-            return connection.execute(query).first()
-
-    @staticmethod
-    def _last_run(connection: Connection, kind: str) -> Row[Any] | None:
-        return connection.execute(select(runs).where(runs.c.kind == kind).order_by(runs.c.id.desc()).limit(1)).first()
-
-    @staticmethod
-    def _finished(connection: Connection, run_id: int) -> bool:
-        return connection.execute(select(finishes).where(finishes.c.run_id == run_id)).first() is not None
+            return connection.execute(_LAST_RUN if kind is None else _LAST_RUN.where(runs.c.kind == kind)).first()
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
@@ -237,6 +225,7 @@ _LAST_BOOTSTRAP = func.coalesce(
 )
 _CATALOGUE = select(tags.c.product_id).where(tags.c.run_id == _LAST_BOOTSTRAP)
 _LATEST = select(func.max(tags.c.seq)).where(tags.c.product_id.in_(_CATALOGUE)).group_by(tags.c.product_id)
+_LAST_RUN = select(runs, finishes.c.at.label("finished")).outerjoin(finishes).order_by(runs.c.id.desc()).limit(1)
 _PROVENANCE = select(tags, models.c.name, models.c.revision, models.c.prompt_hash, runs.c.taxonomy_version).join(models).join(runs)
 
 

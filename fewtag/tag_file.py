@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import chain, islice
@@ -14,7 +13,7 @@ from typing import Any, Final, TextIO
 from fewtag.core import Tag
 from fewtag.errors import CatalogueError
 from fewtag.taxonomy import Taxonomy
-from fewtag.workspace import writing
+from fewtag.workspace import replacing
 
 COLUMNS: Final = ("product_id", "category", "path", "confidence", "stage", "alternatives")
 ROWS_PER_GROUP: Final = 65_536
@@ -54,14 +53,9 @@ def check_target(path: Path) -> None:
 def write_tags(rows: Iterable[Row], path: Path) -> int:
     """Write rows to a file, and return how many they were; an interrupted file never takes the place of a whole one."""
     check_target(path)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     counted = _Counted(rows)
-    with writing(path):
-        try:
-            WRITERS[path.suffix.lower()](counted, beside)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+    with replacing(path) as beside:
+        WRITERS[path.suffix.lower()](counted, beside)
     return counted.count
 
 

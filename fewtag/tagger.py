@@ -12,7 +12,6 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -26,17 +25,18 @@ from fewtag.catalogue import as_products, read_catalogue
 from fewtag.catalogue_file import CatalogueSettings
 from fewtag.core import Product, Tag
 from fewtag.decide import PRECISION, decide
-from fewtag.errors import CatalogueError, FewtagError, ModelError, PromptError, WorkspaceError
+from fewtag.errors import CatalogueError, FewtagError, ModelError
 from fewtag.ladder import Ladder, Parts
 from fewtag.models import Probabilities
-from fewtag.models.presets import Preset, resolve
+from fewtag.models.presets import resolve
 from fewtag.progress import bar
+from fewtag.status import tally
 from fewtag.store import Ledger, Run, StoredTag
+from fewtag.tagger_folder import SavedTagger, is_saved, read_saved, replacing_folder, whole, write_saved
 from fewtag.taxonomy import Taxonomy
 from fewtag.taxonomy_file import ModelSettings, read_taxonomy_file
-from fewtag.workspace import Workspace, write_atomically, writing
+from fewtag.workspace import Workspace
 
-FORMAT: Final = 1
 TAGS_PER_BATCH: Final = 4096
 CELLS_PER_BATCH: Final = 2**24
 """Entries of one batch's matrix, 64 MB of float32; a wide taxonomy gets smaller batches."""
@@ -96,16 +96,18 @@ class Tagger:
         seed: int = 0,
         workspace: str | Path | None = None,
     ) -> None:
-        """Find the models, without loading any; raises ModelError for one that cannot be had, FewtagError for a wrong precision."""
+        """Take the settings, and raise FewtagError for one that is wrong; the models are found when they are first needed."""
         if not 0 < precision <= 1:
             raise FewtagError(f"the precision is {precision}", mend="give a number above 0 and up to 1, such as 0.9")
         self.taxonomy, self.precision, self.seed = taxonomy, precision, seed
         self.settings = ModelSettings(preset=preset) if isinstance(preset, str) else preset
+        self._preset = resolve(self.settings)
         self.prompt = prompt
         self.columns = CatalogueSettings("")
         self.workspace = Workspace(Path(workspace) if workspace else self._temporary())
         self.workspace.is_there()  # one that a newer fewtag made is refused now rather than after the work
         self._fitted = ""
+        self._revisions: dict[str, str] = {}
 
     @classmethod
     def from_file(cls, path: str | Path, *, preset: str | None = None, **arguments: Any) -> Tagger:
@@ -137,7 +139,7 @@ class Tagger:
         place = Workspace(Path(workspace))
         tagger = cls.load(place.tagger, workspace=place.root)
         with Ledger.open(place.ledger) as ledger:
-            if run := ledger.last_run():
+            if run := ledger.last_run("bootstrap"):
                 tagger.columns = CatalogueSettings(**json.loads(run.settings)["columns"])
         return tagger
 
@@ -146,22 +148,17 @@ class Tagger:
         """The assignable categories of the taxonomy's primary facet, in the order of `predict_proba`'s columns."""
         return self.taxonomy.primary.classes
 
-    @property
-    def preset(self) -> Preset:
-        """The preset with the parts that replace its own."""
-        return resolve(self.settings)
-
     @cached_property
     def _ladder(self) -> Ladder:
         taxonomy = self.taxonomy.primary
-        parts = Parts.find(self.preset, self.prompt, taxonomy.language, self.workspace.vectors)
+        parts = Parts.find(self._preset, self.prompt, taxonomy.language, self._revisions)
         return Ladder(taxonomy, parts, self.workspace.vectors, self.seed)
 
     def voices(self) -> list[str]:
         """Say in sentences which models this tagger listens to, and what it leaves out."""
         parts, language = self._ladder.parts, self.taxonomy.language
         if parts.encoder:
-            said = [f"encoder: {parts.encoder.name}, with character n-grams of the catalogue beside it"]
+            said = [f"encoder: {parts.encoder.source.name}, with character n-grams of the catalogue beside it"]
         else:
             said = [f"encoder: character n-grams of the catalogue alone, as no encoder of this preset speaks '{language}'"]
         said.append(f"language model: {parts.lm.name}" if parts.lm else "language model: none, encoder scores decide alone")
@@ -174,26 +171,23 @@ class Tagger:
         None stands for the catalogue that the taxonomy's file names.
         The tags go to the workspace's ledger, batch by batch. Killed, the same call goes on where it was; done, it does nothing.
         """
-        catalogue = self._products(self._catalogue_file() if products is None else products)
+        products = self._catalogue_file() if products is None else products
+        catalogue = self._bare(products)
+        columns = replace(self.columns, file=str(Path(products).resolve()) if isinstance(products, str | Path) else "")
         texts = _digest(f"{product.id}\0{product.text}" for product in catalogue)
         fitted = _digest([texts, self.taxonomy.version, *asdict(self._ladder.parts.identity).values(), str(self.seed), __version__])
-        fingerprint = _digest([fitted, str(self.precision)])
+        fingerprint = _digest([fitted, str(self.precision), repr(columns)])
         Workspace.create(self.workspace.root)  # not earlier: a catalogue that cannot be read leaves nothing behind
         with self.workspace.lock(), Ledger.open(self.workspace.ledger) as ledger:
-            if ledger.finished_run("bootstrap", fingerprint) and self._open(fitted):
-                return self._outcome(ledger, len(catalogue), unchanged=True)
-            if not self._open(fitted):
-                self._ladder.fit(catalogue)
-                self._fitted = fitted
-                self.save(self.workspace.tagger)
-            file = self.columns.file if products is None else str(Path(products).resolve()) if isinstance(products, str | Path) else ""
-            columns = asdict(replace(self.columns, file=file))
-            settings = {"precision": self.precision, "preset": self.settings.preset, "columns": columns}
+            self._learn(catalogue, fitted)
+            if ledger.has_finished("bootstrap", fingerprint):
+                return Outcome(*tally(ledger, self.taxonomy.primary), unchanged=True)
+            settings = {"precision": self.precision, "preset": self.settings.preset, "columns": asdict(columns)}
             run = ledger.start_run("bootstrap", fingerprint, self.taxonomy.version, self.seed, settings)
             resumed_at = ledger.tagged_count(run) if run.resumed else 0
             self._tag_all(ledger, run, catalogue, resumed_at)
             ledger.finish_run(run)
-            return self._outcome(ledger, len(catalogue), resumed_at=resumed_at)
+            return Outcome(*tally(ledger, self.taxonomy.primary), resumed_at)
 
     def predict(self, products: Any) -> list[Tag]:
         """Return one tag per product, in order; nothing is written to the ledger."""
@@ -203,8 +197,8 @@ class Tagger:
         """Yield one tag per product, in order, holding no more than a batch in memory where `products` is the path of a file."""
         self._must_be_fitted()
         is_file = isinstance(products, str | Path)
-        source: Iterable[Product] = read_catalogue(replace(self.columns, file=str(products))) if is_file else self._products(products)
-        with bar("tagging", None if is_file else len(products)) as done:
+        source: Any = read_catalogue(replace(self.columns, file=str(products))) if is_file else self._products(products)
+        with bar("tagging", None if is_file else len(source)) as done:
             for batch in self._batches(source):
                 yield from self._decide(batch)
                 done.update(len(batch))
@@ -254,36 +248,10 @@ class Tagger:
     def save(self, folder: str | Path) -> None:
         """Write the tagger as a folder, whole or not at all; the models' own weights stay where they are, named by their hash."""
         self._must_be_fitted()
-        place = Path(folder)
-        if place.exists() and not (place / "tagger.json").is_file():
-            problem = "something else stands where the tagger should go"
-            raise WorkspaceError(problem, mend="move it away, or name another folder", where=place)
-        beside = place.with_name(f"{place.name}.part")
-        with writing(place):
-            shutil.rmtree(beside, ignore_errors=True)
-            try:
-                beside.mkdir(parents=True)
-                self._write(beside)
-                shutil.rmtree(place, ignore_errors=True)
-                beside.replace(place)
-            finally:
-                shutil.rmtree(beside, ignore_errors=True)
-
-    def _write(self, folder: Path) -> None:
-        self._ladder.save(folder)
-        self.taxonomy.save(folder / "taxonomy.yaml")
-        about = {
-            "format": FORMAT,
-            "fewtag": __version__,
-            "fitted": self._fitted,
-            "models": asdict(self._ladder.parts.identity),
-            "settings": asdict(self.settings),
-            "prompt": self.prompt,
-            "precision": self.precision,
-            "seed": self.seed,
-            "columns": asdict(replace(self.columns, file="", where="")),
-        }
-        write_atomically(folder / "tagger.json", json.dumps(about, ensure_ascii=False, indent=1).encode())
+        with replacing_folder(Path(folder)) as beside:
+            self._ladder.save(beside)
+            self.taxonomy.save(beside / "taxonomy.yaml")
+            write_saved(self._saved(), beside)
 
     @classmethod
     def load(cls, folder: str | Path, *, workspace: str | Path | None = None) -> Tagger:
@@ -292,37 +260,54 @@ class Tagger:
         Raises ModelError where a model it was made with has changed or is gone, WorkspaceError where the folder is no tagger.
         """
         place = Path(folder)
-        about = _about(place)
-        with _whole(place):
+        saved = read_saved(place)
+        with whole(place):
             tagger = cls(
                 Taxonomy.load(place / "taxonomy.yaml"),
-                preset=ModelSettings(**about["settings"]),
-                prompt=about["prompt"],
-                precision=about["precision"],
-                seed=about["seed"],
+                preset=saved.settings,
+                prompt=saved.prompt,
+                precision=saved.precision,
+                seed=saved.seed,
                 workspace=workspace,
             )
-            tagger.columns = CatalogueSettings(**about["columns"])
-            found = asdict(tagger._ladder.parts.identity)
-            if found != about["models"]:
-                changed = next(key for key in found if found[key] != about["models"][key])
-                problem = f"the tagger was made with the {changed} '{about['models'][changed]}', and here is '{found[changed]}'"
-                raise ModelError(problem, mend="bring the models it was made with, or bootstrap again", where=place)
+            tagger.columns, tagger._revisions = saved.columns, saved.revisions
+            parts = tagger._ladder.parts
+            made_with = {**saved.revisions, "the prompt": saved.prompt_hash}
+            found = {**parts.revisions, "the prompt": parts.prompt.hash if parts.prompt else ""}
+            if changed := [name for name in made_with if found.get(name) != made_with[name]]:
+                problem = f"the tagger was made with {changed[0]} at '{made_with[changed[0]]}', and here is '{found.get(changed[0])}'"
+                raise ModelError(problem, mend="bring what it was made with, or bootstrap again", where=place)
             tagger._ladder.load(place)
-            tagger._fitted = about["fitted"]
+            tagger._fitted = saved.fitted
         return tagger
 
-    def _open(self, fitted: str) -> bool:
-        """Take what an earlier process learned from the same inputs, if it is there; return whether it was."""
+    def _saved(self) -> SavedTagger:
+        """Describe the tagger as its folder does; where its catalogue lies is the workspace's business."""
+        parts = self._ladder.parts
+        return SavedTagger(
+            self._fitted,
+            replace(self.settings, where=""),
+            self.prompt,
+            parts.prompt.hash if parts.prompt else "",
+            parts.revisions,
+            self.precision,
+            self.seed,
+            replace(self.columns, file="", where=""),
+        )
+
+    def _learn(self, catalogue: Sequence[Product], fitted: str) -> None:
+        """Learn from a catalogue, or take what this or an earlier process has learnt from just the same, and see that it is saved."""
         place = self.workspace.tagger
-        if self._fitted == fitted:
-            return True
-        if not (place / "tagger.json").is_file() or _about(place).get("fitted") != fitted:
-            return False
-        with _whole(place):
-            self._ladder.load(place)
-        self._fitted = fitted
-        return True
+        if self._fitted != fitted:
+            self._fitted = ""  # an interruption must not leave half of the new beside half of the old
+            if is_saved(place) and read_saved(place).fitted == fitted:
+                with whole(place):
+                    self._ladder.load(place)
+            else:
+                self._ladder.fit(catalogue)
+            self._fitted = fitted
+        if not is_saved(place) or read_saved(place) != self._saved():
+            self.save(place)
 
     def _tag_all(self, ledger: Ledger, run: Run, products: Sequence[Product], start: int) -> None:
         with bar("tagging", len(products) - start) as done:
@@ -350,6 +335,15 @@ class Tagger:
             raise CatalogueError(problem, mend="add `catalogue: {file: products.csv}` to its file, or give the products (--catalogue)")
         return self.columns.file
 
+    def _bare(self, products: Any) -> list[Product]:
+        """List products without their columns, which nothing here reads and which are most of a large catalogue's memory."""
+        is_file = isinstance(products, str | Path)
+        source = read_catalogue(replace(self.columns, file=str(products))) if is_file else self._products(products)
+        bare = [Product(product.id, product.text) for product in source]
+        if not bare:
+            raise CatalogueError("there are no products", mend="give at least one")
+        return bare
+
     def _temporary(self) -> Path:
         """Make a workspace that goes when the tagger goes."""
         folder = tempfile.mkdtemp(prefix="fewtag-")
@@ -363,43 +357,8 @@ class Tagger:
         if not self._fitted:
             raise ModelError("the tagger has seen no products yet", mend="call `bootstrap(products)` first")
 
-    def _outcome(self, ledger: Ledger, products: int, *, resumed_at: int = 0, unchanged: bool = False) -> Outcome:
-        counts = {category: count for category, (count, _) in ledger.counts().items()}
-        abstained = counts.pop(None, 0)
-        tagged = sum(count for category, count in counts.items() if category in self.taxonomy.primary.index)
-        return Outcome(products, tagged, sum(counts.values()) - tagged, abstained, resumed_at, unchanged)
 
-
-def _about(place: Path) -> dict[str, Any]:
-    """Read a saved tagger's description."""
-    try:
-        text = (place / "tagger.json").read_bytes()
-    except FileNotFoundError:
-        raise WorkspaceError(
-            "there is no tagger here", mend="name a folder that `Tagger.save` wrote, or bootstrap first", where=place
-        ) from None
-    except OSError as error:
-        problem = f"the tagger cannot be read: {error.strerror or error}"
-        raise WorkspaceError(problem, mend="check its permissions", where=place) from error
-    with _whole(place):
-        about: dict[str, Any] = json.loads(text)
-        if about["format"] > FORMAT:
-            raise WorkspaceError(f"the tagger was saved by the newer fewtag {about['fewtag']}", mend="upgrade fewtag", where=place)
-    return about
-
-
-@contextmanager
-def _whole(place: Path) -> Iterator[None]:
-    """Turn whatever a damaged tagger raises while it is read into a WorkspaceError."""
-    try:
-        yield
-    except (ModelError, PromptError, WorkspaceError, MemoryError):
-        raise
-    except Exception as error:  # no JSON, no tensors, no taxonomy, a file that is gone: half a folder may be anything
-        raise WorkspaceError("the tagger is damaged", mend="delete this folder and bootstrap again", where=place) from error
-
-
-def _digest(parts: Any) -> str:
+def _digest(parts: Iterable[str]) -> str:
     """Return a short hash of texts in their order."""
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:

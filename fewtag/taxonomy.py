@@ -5,7 +5,6 @@ The trap: names repeat ("Clothing > Clothing", "Toys > Other" and "Pets > Other"
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
@@ -14,13 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from fewtag.errors import TaxonomyError
+from fewtag.errors import TaxonomyError, did_you_mean
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -225,8 +224,8 @@ class Taxonomy:
             return meant[0]
         if meant:
             raise TaxonomyError(f"'{text}' may mean {', '.join(meant)}", mend="write the id or the full path")
-        near = difflib.get_close_matches(_folded(text), self._meanings, n=1)
-        mend = f"did you mean '{self._meanings[near[0]][0]}'?" if near else "write an id, a full path or a unique name of the taxonomy"
+        otherwise = "write an id, a full path or a unique name of the taxonomy"
+        mend = did_you_mean(_folded(text), self._meanings, otherwise, lambda near: self._meanings[near][0])
         raise TaxonomyError(f"there is no category '{text}'", mend=mend)
 
     def doubts(self) -> list[str]:
@@ -297,7 +296,7 @@ class Taxonomy:
     def version(self) -> str:
         """The start of the SHA-256 of all that the taxonomy says, line numbers apart."""
         content = [{key: value for key, value in asdict(category).items() if key != "line"} for category in self._categories.values()]
-        return hashlib.sha256(json.dumps([self.language, content], ensure_ascii=False).encode()).hexdigest()[:12]
+        return hashlib.sha256(json.dumps([self.name, self.language, content], ensure_ascii=False).encode()).hexdigest()[:12]
 
     @cached_property
     def _ancestors(self) -> dict[str, tuple[str, ...]]:
@@ -325,7 +324,9 @@ class Taxonomy:
             for parent in category.parents:
                 if parent not in self._categories:
                     self._fail(
-                        category, f"category '{category.id}' has the unknown parent '{parent}'", _did_you_mean(parent, self._categories)
+                        category,
+                        f"category '{category.id}' has the unknown parent '{parent}'",
+                        did_you_mean(parent, self._categories, "write the id of a category of this file"),
                     )
                 graph.add_edge(parent, category.id)
             if category.select and category.parents:
@@ -351,7 +352,7 @@ class Taxonomy:
             yield node
             ahead += below.get(node, [])[::-1]
 
-    def _fail(self, category: Category, problem: str, mend: str) -> None:
+    def _fail(self, category: Category, problem: str, mend: str) -> NoReturn:
         where = f"{self._source}:{category.line}" if category.line else self._source
         raise TaxonomyError(problem, mend=mend, where=where)
 
@@ -401,8 +402,3 @@ def _free(wanted: str, taken: set[str]) -> str:
         found = f"{wanted}-{number}"
     taken.add(found)
     return found
-
-
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"did you mean '{near[0]}'?" if near else "write the id of a category of this file"

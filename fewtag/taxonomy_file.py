@@ -5,7 +5,6 @@ The trap: YAML turns `No` into false and `2024` into a number, and keeps silent 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,7 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.reader import ReaderError
 
 from fewtag.catalogue_file import CatalogueSettings
-from fewtag.errors import TaxonomyError
+from fewtag.errors import TaxonomyError, did_you_mean
 from fewtag.taxonomy import Category, Taxonomy, id_of_path
 from fewtag.workspace import write_atomically
 
@@ -225,8 +224,7 @@ class _Reader:
     def known_keys(self, mapping: Mapping[str, Any], known: Sequence[str], owner: str, line: int = 1) -> None:
         for key in mapping:
             if key not in known:
-                near = difflib.get_close_matches(str(key), known, n=1)
-                mend = f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(known)}"
+                mend = did_you_mean(str(key), known, f"use one of {', '.join(known)}")
                 self.fail(f"{owner} has the unknown key '{key}'", mend, mapping, str(key), line)
 
     def text(self, mapping: Mapping[str, Any], key: str, line: int = 1) -> str:

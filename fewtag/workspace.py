@@ -143,18 +143,24 @@ def writing(path: Path) -> Iterator[None]:
         raise WorkspaceError(problem, mend=mend, where=path) from error
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: beside it first, then renamed over it."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path beside a file to write to, which takes the file's place when that has gone well, and goes when it has not."""
     beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     with writing(path):
         try:
-            with beside.open("wb") as stream:
-                stream.write(content)
-                stream.flush()
+            yield beside
+            with beside.open("rb") as stream:
                 os.fsync(stream.fileno())
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    with replacing(path) as beside, beside.open("wb") as stream:
+        stream.write(content)
 
 
 def now() -> str:

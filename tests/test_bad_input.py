@@ -481,9 +481,9 @@ def test_a_tagger_whose_encoder_has_changed_is_refused(shop: Path, run: Run, tin
     old = weights_hash(Path("encoder"))
     save_file({name: torch.zeros_like(each) for name, each in weights.items()}, "encoder/model.safetensors", {"format": "pt"})
     new = weights_hash(Path("encoder"))
-    told = f"{{shop}}/{TAGGER}: the tagger was made with the revision '{old}', and here is '{new}'"
+    told = f"{{shop}}/{TAGGER}: the tagger was made with {{shop}}/encoder at '{old}', and here is '{new}'"
     for command in (("explain", "A1"), ("tag", "products.csv")):
-        refused(shop, run, Mistake("", nothing, f"{told} -> bring the models it was made with, or bootstrap again", command))
+        refused(shop, run, Mistake("", nothing, f"{told} -> bring what it was made with, or bootstrap again", command))
     assert run("bootstrap", "taxonomy.yaml").code == 0
     assert run("explain", "A1").code == 0
 

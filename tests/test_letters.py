@@ -59,9 +59,19 @@ def test_typos_and_inflections_are_near() -> None:
 def test_a_language_without_spaces_is_cut_into_single_characters_and_pairs() -> None:
     fitted = CharacterNgrams("zh").fit(["绿茶", "茶 杯"])
     assert set(fitted._vectorizer.get_feature_names_out()) == {"绿", "茶", "杯", " ", "绿茶", "茶 ", " 杯"}
-    assert fitted.identity == "character-ngrams-unspaced"
-    assert CharacterNgrams("ja").identity == "character-ngrams-unspaced"
-    assert CharacterNgrams("ko").identity == "character-ngrams-spaced"
+    assert "绿" not in CharacterNgrams("ko").fit(["绿茶", "茶 杯"])._vectorizer.vocabulary_, "spaced languages are cut into pairs and more"
+
+
+def test_of_many_texts_a_sample_is_learnt_from_and_of_the_phrases_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fewtag.models.ngrams.FIT_ON", 2)
+    fitted = CharacterNgrams("zh").fit(["茶"] * 50, ["咖", "啡"])
+    assert set(fitted._vectorizer.vocabulary_) == {"茶", "咖", "啡"}
+
+
+def test_a_second_fit_forgets_the_first_one_and_what_was_loaded(tmp_path: Path) -> None:
+    arrays = CharacterNgrams("zh").fit(["绿茶"]).save(tmp_path)
+    loaded = CharacterNgrams.load(tmp_path, arrays)
+    assert set(loaded.fit(["咖啡"])._vectorizer.vocabulary_) == {"咖", "啡", "咖啡"}
 
 
 def test_forms_of_one_character_are_one() -> None:
@@ -127,7 +137,7 @@ def test_what_is_saved_comes_back_the_same(language: str, texts: list[str], tmp_
     arrays = fitted.save(tmp_path)
     assert {name: array.dtype for name, array in arrays.items()} == dict.fromkeys(("ngrams.idf", "ngrams.components"), np.dtype("float32"))
     loaded = CharacterNgrams.load(tmp_path, arrays)
-    assert (loaded.language, loaded.seed, loaded.identity) == (language, 3, fitted.identity)
+    assert (loaded.language, loaded.seed) == (language, 3)
     asked = [*texts, "new tea 茶", "?"]
     assert (fitted.grams(asked) != loaded.grams(asked)).nnz == 0
     assert np.array_equal(fitted.reduce(fitted.grams(asked)), loaded.reduce(loaded.grams(asked)))

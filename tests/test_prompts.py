@@ -12,13 +12,13 @@ from fewtag.errors import PromptError
 from fewtag.prompts import Prompt
 from fewtag.shipped import shipped
 
-TEA = Product("4711", "Earl  Grey\ntea bags", {"brand": "Kettle & Co"})
+TEA = Product("4711", "Earl  Grey\ntea bags")
 
 RELEASED = {
-    "category.v1": "3c298fb14d4746ca",
-    "category.zh.v1": "4316dfb182f00fbe",
-    "category_chat.v1": "ef08b3328256050e",
-    "category_chat.zh.v1": "130d3192ba9b58cc",
+    "category.v1": "fa492eccd5e5b8da",
+    "category.zh.v1": "f5aceccc7b9a23c2",
+    "category_chat.v1": "503100d6c2fea2ac",
+    "category_chat.zh.v1": "a259d827f35b4381",
 }
 
 
@@ -41,9 +41,8 @@ def test_the_hash_is_the_beginning_of_the_files_sha256() -> None:
 
 def test_the_english_completion() -> None:
     prompt = Prompt.load("category.v1")
-    assert prompt.render(product=TEA, taxonomy_name="corner-shop", candidates=["Tea", "Coffee"]) == (
-        "Products of corner-shop and the category that each of them belongs to.\n\n"
-        "Categories: Tea; Coffee\n\nProduct: Earl Grey tea bags\nCategory:"
+    assert prompt.render(product=TEA, taxonomy_name="corner-shop") == (
+        "Products of corner-shop and the category that each of them belongs to.\n\nProduct: Earl Grey tea bags\nCategory:"
     )
     assert prompt.render(product=TEA) == (
         "Products and the category that each of them belongs to.\n\nProduct: Earl Grey tea bags\nCategory:"
@@ -52,14 +51,14 @@ def test_the_english_completion() -> None:
 
 def test_the_chinese_completion() -> None:
     product = Product("1", "西湖龙井 250克")
-    assert Prompt.load("category.zh.v1").render(product=product, taxonomy_name="杂货店", candidates=["茶叶", "咖啡"]) == (
-        "以下是杂货店商品及其所属类别。\n\n可选类别：茶叶；咖啡\n\n商品：西湖龙井 250克\n类别："
+    assert Prompt.load("category.zh.v1").render(product=product, taxonomy_name="杂货店") == (
+        "以下是杂货店商品及其所属类别。\n\n商品：西湖龙井 250克\n类别："
     )
 
 
 def test_the_chat_turns() -> None:
-    assert Prompt.load("category_chat.v1").render(product=TEA, candidates=["Tea", "Coffee"]) == (
-        "Which category does this product belong to?\n\nCategories:\n- Tea\n- Coffee\n\nProduct: Earl Grey tea bags\n\n"
+    assert Prompt.load("category_chat.v1").render(product=TEA) == (
+        "Which category does this product belong to?\n\nProduct: Earl Grey tea bags\n\n"
         "Answer with the name of one category and nothing else."
     )
     assert Prompt.load("category_chat.zh.v1").render(product=TEA) == (
@@ -82,16 +81,14 @@ def test_a_label_brings_its_space_where_the_prompt_needs_one(name: str, chat: bo
 
 
 def test_a_content_free_prompt_is_the_same_template_over_nothing(tmp_path: Path) -> None:
-    mine = Prompt.load(write(tmp_path, "{{ product.text }} by {{ product.fields.brand }} in {{ taxonomy_name }}:\n"))
-    assert mine.content_free(taxonomy_name="x") == ["N/A by N/A in x:", "by  in x:", "[MASK] by [MASK] in x:"]
+    mine = Prompt.load(write(tmp_path, "{{ product.text }} in {{ taxonomy_name }}:\n"))
+    assert mine.content_free(taxonomy_name="x") == ["N/A in x:", "in x:", "[MASK] in x:"]
 
 
 def test_a_users_own_prompt_comes_by_path(tmp_path: Path) -> None:
-    mine = Prompt.load(
-        write(tmp_path, "{% for name in candidates %}{{ loop.index }} {{ name }}\n{% endfor %}{{ product.fields.brand }}?\n\n")
-    )
+    mine = Prompt.load(write(tmp_path, "{{ taxonomy_name }}: {{ product.text | lower }}?\n\n"))
     assert mine.name == "mine.v1"
-    assert mine.render(product=TEA, candidates=["Tea", "Coffee"]) == "1 Tea\n2 Coffee\nKettle & Co?"
+    assert mine.render(product=TEA, taxonomy_name="shop") == "shop: earl  grey\ntea bags?"
     assert mine.verbalise("Tea") == " Tea"
 
 
@@ -130,13 +127,17 @@ def test_a_file_that_is_not_text_is_a_prompt_error(tmp_path: Path) -> None:
         Prompt.load(str(tmp_path / "folder.j2"))
 
 
-def test_a_column_that_a_product_lacks_is_told_with_the_product(tmp_path: Path) -> None:
-    mine = Prompt.load(write(tmp_path, "{{ product.fields.colour }}:"))
-    with pytest.raises(PromptError, match=r"prompt 'mine\.v1' cannot be filled for product '4711': .*'colour'"):
-        mine.render(product=TEA)
+def test_a_prompt_reads_a_products_text_alone(tmp_path: Path) -> None:
+    path = write(tmp_path, "Product:\n{{ product.fields.colour }}:")
+    with pytest.raises(PromptError) as caught:
+        Prompt.load(path)
+    assert str(caught.value) == (
+        f"{path}:2: the prompt reads product.fields, and a model is shown product.text alone"
+        " -> put the column into `catalogue: {text: ...}`"
+    )
 
 
 def test_a_prompt_runs_in_a_sandbox(tmp_path: Path) -> None:
-    mine = Prompt.load(write(tmp_path, "{{ product.__class__.__mro__ }}"))
+    mine = Prompt.load(write(tmp_path, "{{ product.text.__class__.__mro__ }}"))
     with pytest.raises(PromptError, match="unsafe"):
         mine.render(product=TEA)

@@ -21,7 +21,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Let the test say what the hub answers."""
 
     def answers(answer: Any) -> None:
-        def model_info(self: object, name: str, timeout: float) -> Any:
+        def model_info(self: object, name: str, revision: str | None, timeout: float) -> Any:
             if isinstance(answer, Exception):
                 raise answer
             return answer
@@ -34,9 +34,22 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_folder_is_known_by_the_hash_of_its_weights(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     source = locate(str(tmp_path))
-    assert source.revision == hashlib.sha256(b"weights").hexdigest()
+    line = f"model.safetensors {hashlib.sha256(b'weights').hexdigest()}\n"
+    assert source.revision == hashlib.sha256(line.encode()).hexdigest()
     assert source.identity == f"{tmp_path}@{source.revision}"
     assert source.arguments == {"local_files_only": True}
+
+
+@pytest.mark.parametrize("name", ["2_Dense/model.safetensors", "1_Pooling/config.json", "tokenizer.json"])
+def test_whatever_changes_a_models_answers_changes_its_hash(tmp_path: Path, name: str) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    hashes = {weights_hash(tmp_path)}
+    for content in (b"one", b"two"):
+        (tmp_path / name).write_bytes(content)
+        hashes.add(weights_hash(tmp_path))
+    (tmp_path / "README.md").write_text("no matter")
+    assert len(hashes | {weights_hash(tmp_path)}) == 3
 
 
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
@@ -57,9 +70,14 @@ def test_a_hub_model_is_pinned_to_the_commit_that_its_name_means_today(hub: Any)
     assert source.arguments == {"revision": "c0ffee", "local_files_only": False}
 
 
+def test_a_saved_commit_is_asked_for_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda self, name, revision, timeout: SimpleNamespace(sha=revision or "today"))
+    assert [locate("org/model", revision).revision for revision in (None, "c0ffee")] == ["today", "c0ffee"]
+
+
 def test_without_network_a_hub_model_comes_from_the_cache(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     hub(ConnectionError("no route"))
-    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda name, file: f"/cache/snapshots/beef/{file}")
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda name, file, revision: f"/cache/snapshots/beef/{file}")
     source = locate("org/model")
     assert source.arguments == {"revision": "beef", "local_files_only": True}
 

@@ -391,17 +391,18 @@ def test_categories_form_no_circle() -> None:
 def test_the_version_is_pinned() -> None:
     """When this fails, tags of old ledgers no longer know their taxonomy: change it only for what the version must see."""
     said = (
-        '["en", [{"id": "tea", "name": "Tea", "aliases": ["chai"], "description": "", "examples": [], "parents": [], '
+        '["taxonomy", "en", [{"id": "tea", "name": "Tea", "aliases": ["chai"], "description": "", "examples": [], "parents": [], '
         '"assignable": false, "select": null}]]'
     )
-    assert hashlib.sha256(said.encode()).hexdigest()[:12] == "a595bd5d5cec"
-    assert Taxonomy([Category("tea", "Tea", aliases=("chai",))]).version == "a595bd5d5cec"
+    assert hashlib.sha256(said.encode()).hexdigest()[:12] == "495b00f99ac4"
+    assert Taxonomy([Category("tea", "Tea", aliases=("chai",))]).version == "495b00f99ac4"
 
 
 def test_the_version_says_what_the_categories_say_and_not_where_they_stand() -> None:
     tea = Category("tea", "Tea", line=3)
     version = Taxonomy([tea]).version
-    assert Taxonomy([replace(tea, line=8)], name="another", source="t.yaml").version == version
+    assert Taxonomy([replace(tea, line=8)], source="t.yaml").version == version
+    assert Taxonomy([tea], name="another").version != version, "prompts show the name to the model"
     changes = [
         {"id": "t"},
         {"name": "Teas"},

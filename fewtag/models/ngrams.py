@@ -31,19 +31,18 @@ class CharacterNgrams:
         self._vectorizer = _vectorizer(language)
         self._components = np.empty((0, 0), dtype=np.float32)
 
-    @property
-    def identity(self) -> str:
-        """Name the kind of n-grams; they are fitted anew for each catalogue."""
-        return f"character-ngrams-{'unspaced' if self.language in UNSPACED else 'spaced'}"
+    def fit(self, texts: Sequence[str], phrases: Sequence[str] = ()) -> CharacterNgrams:
+        """Learn which n-grams the catalogue has, how rare each is, and which go together.
 
-    def fit(self, texts: Sequence[str]) -> CharacterNgrams:
-        """Learn which n-grams the catalogue has, how rare each is, and which go together."""
+        Of many texts a sample is learnt from, but of the phrases, the categories' own words, always all.
+        """
         from sklearn.utils.extmath import randomized_svd
 
         if len(texts) > FIT_ON:
             picked = np.sort(np.random.default_rng(self.seed).choice(len(texts), FIT_ON, replace=False))
             texts = [texts[row] for row in picked]
-        grams = self._vectorizer.fit_transform(texts)
+        self._vectorizer = _vectorizer(self.language)  # one that was loaded would keep its old vocabulary
+        grams = self._vectorizer.fit_transform([*texts, *phrases])
         wanted = min(DIMENSIONS, min(grams.shape) - 1)
         if wanted < 1:  # a single text, or a single n-gram: nothing goes together
             self._components = np.zeros((1, grams.shape[1]), dtype=np.float32)

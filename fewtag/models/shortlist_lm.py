@@ -5,37 +5,53 @@ The trap: a model finds some category names likely after any prompt, so its view
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from fewtag.core import Product
 from fewtag.models.calibrate import content_free_prior, log_softmax, remove_prior
+from fewtag.models.source import Source
 from fewtag.models.vectors import VectorCache
 from fewtag.progress import bar
 from fewtag.prompts import Prompt
 from fewtag.taxonomy import Taxonomy
 
+if TYPE_CHECKING:
+    from fewtag.models.lm import LanguageModel
+
 Array = npt.NDArray[np.float32]
 
 SHORTLIST: Final = 16
 """The right category is among so many in 74 to 100 of 100 products on the sets of benchmarks/cold_start.py."""
+NO_PRODUCT: Final = "no product"
 PER_STEP: Final = 256
 """How many products are scored before the scores are kept."""
 
 
 class ShortlistScorer:
-    """A language model with a prompt and the words of all classes; scores are cached in `folder`, keyed by model, prompt and shortlist."""
+    """A language model with a prompt and the words of all classes; what it said is kept in `folder`, by model, prompt and taxonomy.
 
-    def __init__(self, lm: Any, prompt: Prompt, taxonomy: Taxonomy, folder: Path) -> None:
-        self.lm, self.prompt, self.taxonomy = lm, prompt, taxonomy
+    The model is loaded when something is asked that it has not said yet.
+    """
+
+    def __init__(self, source: Source, prompt: Prompt, taxonomy: Taxonomy, folder: Path) -> None:
+        self.source, self.prompt, self.taxonomy = source, prompt, taxonomy
         self._names = [prompt.verbalise(name) for name in distinct_names(taxonomy)]
-        self.identity = f"{lm.source.identity}|{prompt.hash}|{taxonomy.version}"
-        self._cache = VectorCache(folder, f"{self.identity}|top {self._width}")
-        self._prior: Array | None = None
+        identity = f"{source.identity}|{prompt.hash}|{taxonomy.version}"
+        self._said = VectorCache(folder, f"{identity}|top {self._width}")
+        self._priors = VectorCache(folder, f"{identity}|content-free")
+
+    @cached_property
+    def _lm(self) -> LanguageModel:
+        from fewtag.models.lm import LanguageModel
+
+        return LanguageModel.load(self.source)
 
     def reweigh(self, texts: Sequence[str], scores: Array, weight: float) -> Array:
         """Return log-probabilities, (n, n_classes), with the model's opinion added within each product's shortlist.
@@ -55,36 +71,44 @@ class ShortlistScorer:
         return min(SHORTLIST, len(self.taxonomy.classes))
 
     def _scores(self, texts: Sequence[str], shortlists: npt.NDArray[np.int64]) -> Array:
-        """Return the labels' log-likelihoods, (n, width), from the cache where they are there."""
+        """Return the labels' log-likelihoods up to a constant per row, (n, width), from the cache where they are there."""
         keys = [f"{text}\n{' '.join(map(str, row))}" for text, row in zip(texts, shortlists, strict=True)]
         rows = {key: number for number, key in enumerate(keys)}
-        missing = self._cache.missing(keys)
-        with bar(f"asking {self.lm.name}", len(missing)) as done:
+        missing = self._said.missing(keys)
+        with bar(f"asking {self.source.name}", len(missing)) as done:
             for start in range(0, len(missing), PER_STEP):
                 step = missing[start : start + PER_STEP]
                 places = [rows[key] for key in step]
                 prompts = [self._prompt(texts[place]) for place in places]
-                found = self.lm.score_shortlists(prompts, self._names, shortlists[places], chat=self.prompt.chat)
-                self._cache.add(step, found)
+                found = self._lm.score_shortlists(prompts, self._names, shortlists[places], chat=self.prompt.chat)
+                self._said.add(step, found - found.max(axis=1, keepdims=True))  # float16 is fine near zero, coarse beyond 100
                 done.update(len(step))
-        return self._cache.get(keys)
+        return self._said.get(keys)
 
     def _content_free(self) -> Array:
-        if self._prior is None:
+        """Return the log-prior of every class, (n_classes,): what the model says of no product."""
+        if self._priors.missing([NO_PRODUCT]):
             nothing = self.prompt.content_free(taxonomy_name=self.taxonomy.name)
-            self._prior = content_free_prior(self.lm.score(nothing, self._names, chat=self.prompt.chat))
-        return self._prior
+            self._priors.add([NO_PRODUCT], content_free_prior(self._lm.score(nothing, self._names, chat=self.prompt.chat))[None])
+        prior: Array = self._priors.get([NO_PRODUCT])[0]
+        return prior
 
     def _prompt(self, text: str) -> str:
         return self.prompt.render(product=Product("", text), taxonomy_name=self.taxonomy.name)
 
 
 def distinct_names(taxonomy: Taxonomy) -> list[str]:
-    """Return a name for every class, the parent's behind it where several classes share one.
+    """Return a name for every class; behind one that several share stands as much of the path above as tells them apart.
 
-    >>> distinct_names(Taxonomy.from_paths(["Toys > Other", "Pets > Other", "Tea"]))
-    ['Other (Toys)', 'Other (Pets)', 'Tea']
+    >>> distinct_names(Taxonomy.from_paths(["Men > Shoes > Other", "Women > Shoes > Other", "Toys > Other", "Tea"]))
+    ['Other (Shoes, Men)', 'Other (Shoes, Women)', 'Other (Toys)', 'Tea']
     """
-    names = [taxonomy[category].name for category in taxonomy.classes]
-    trails = [taxonomy.names_on_path(category) for category in taxonomy.classes]
-    return [f"{name} ({trail[-2]})" if names.count(name) > 1 and trail[1:] else name for name, trail in zip(names, trails, strict=True)]
+    trails = [taxonomy.names_on_path(category)[::-1] for category in taxonomy.classes]
+    names = [trail[0] for trail in trails]
+    for above in range(1, max(map(len, trails)) + 1):
+        shared = {name for name, count in Counter(names).items() if count > 1}
+        names = [
+            f"{trail[0]} ({', '.join(trail[1 : above + 1])})" if name in shared and trail[1:] else name
+            for name, trail in zip(names, trails, strict=True)
+        ]
+    return names

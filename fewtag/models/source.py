@@ -16,6 +16,8 @@ from fewtag.errors import ModelError
 
 WORKS_OFFLINE: Final = "use `preset: embedded`, which works offline, or name a local folder that holds the model"
 ASK_HUB_FOR_S: Final = 10.0
+WEIGHTS: Final = (".safetensors", ".bin")
+MODEL_FILES: Final = (*WEIGHTS, ".json", ".txt", ".model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +41,17 @@ class Source:
         return {"revision": self.revision, "local_files_only": self.cached_only} if self.on_hub else {"local_files_only": True}
 
 
-def locate(name: str) -> Source:
+def locate(name: str, revision: str | None = None) -> Source:
     """Find a model by local folder or hub id; without a network a hub model is had from the hub's cache on this machine.
 
-    Raises ModelError where it is in none of these places, or the folder holds no weights.
+    `revision` asks for the commit that a saved tagger was made with, where the model is on the hub. Raises ModelError where it is in
+    none of these places, or the folder holds no weights.
     """
     if Path(name).is_dir():
         return Source(name, str(Path(name)), weights_hash(Path(name)))
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
         raise ModelError(f"there is no model folder '{name}'", mend="name a folder that is there, or a hub id such as 'organisation/model'")
-    return _on_hub(name)
+    return _on_hub(name, revision)
 
 
 @contextmanager
@@ -67,25 +70,29 @@ def loading_quietly() -> Iterator[None]:
 
 
 def weights_hash(folder: Path) -> str:
-    """Return the SHA-256 of a model folder's weights, in hexadecimal."""
-    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
-    if not files:
+    """Return the SHA-256 of all in a model folder that its answers depend on: weights, settings, tokenizer, of its modules too."""
+    files = sorted(file for file in folder.rglob("*") if file.suffix in MODEL_FILES)
+    if not any(file.suffix in WEIGHTS for file in files):
         raise ModelError("the folder holds no model weights", mend="name a folder written by `save_pretrained`", where=folder)
     digest = hashlib.sha256()
     for file in files:
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
+        digest.update(f"{file.relative_to(folder).as_posix()} {file_hash(file)}\n".encode())
     return digest.hexdigest()
 
 
-def _on_hub(name: str) -> Source:
+def file_hash(file: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _on_hub(name: str, revision: str | None) -> Source:
     """Ask the hub once which commit the name means; where it does not answer, take what an earlier download has left."""
     from huggingface_hub import HfApi, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
-        return Source(name, name, HfApi().model_info(name, timeout=ASK_HUB_FOR_S).sha or "main", on_hub=True)
+        return Source(name, name, HfApi().model_info(name, revision=revision, timeout=ASK_HUB_FOR_S).sha or "main", on_hub=True)
     except HFValidationError as error:
         raise ModelError(f"'{name}' is neither a folder nor a hub id", mend="write 'organisation/model', or name a folder") from error
     except Exception as error:  # no common class: each network library that the hub's client has used brings errors of its own
@@ -93,7 +100,7 @@ def _on_hub(name: str) -> Source:
             problem = f"the hub has no model '{name}' that you may read"
             raise ModelError(problem, mend="check its spelling, or log in with `hf auth login`") from error
         reason = error
-    cached = try_to_load_from_cache(name, "config.json")
+    cached = try_to_load_from_cache(name, "config.json", revision=revision)
     if isinstance(cached, str):
         return Source(name, name, Path(cached).parent.name, on_hub=True, cached_only=True)
     raise ModelError(f"the model '{name}' is not on this machine, and the hub cannot be reached", mend=WORKS_OFFLINE) from reason

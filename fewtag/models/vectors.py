@@ -1,14 +1,16 @@
 """Vectors kept on disk in float16, keyed by encoder and text: appended, memory-mapped, and whole after a kill.
 
 Two files grow side by side, keys and rows. Rows are written first, and a kill or a full disk can leave more of them than keys: the
-surplus is cut before anything is written behind it.
+surplus is cut before anything is written behind it. Several processes may share a cache: who writes holds its lock, and first reads
+what others have added.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -59,20 +61,32 @@ class VectorCache:
             return
         if vectors.shape != (wanted := (len(texts), self._width or vectors.shape[-1])):
             raise ValueError(f"vectors of shape {wanted} are wanted, not {vectors.shape}")
-        if not self._width:
-            with writing(self.folder):
-                self.folder.mkdir(parents=True, exist_ok=True)
-            about = {"encoder": self._identity, "dimensions": vectors.shape[1]}
-            write_atomically(self._about, json.dumps(about).encode())
-            self._width = vectors.shape[1]
-        if self._sizes() != (8 * len(self._keys), 2 * self._width * len(self._keys)):
-            self._open()
         keys = np.array([text_key(text) for text in texts], dtype=np.uint64)
-        with writing(self._rows), self._rows.open("ab") as stream:
-            stream.write(vectors.astype(np.float16).tobytes())
-        with writing(self._names), self._names.open("ab") as stream:
-            stream.write(keys.tobytes())
+        with self._lock():
+            if not self._about.exists():
+                about = {"encoder": self._identity, "dimensions": vectors.shape[1]}
+                write_atomically(self._about, json.dumps(about).encode())
+            if self._sizes() != (8 * len(self._keys), 2 * self._width * len(self._keys)) or not self._width:
+                self._open()
+                self._cut()
+            with writing(self._rows), self._rows.open("ab") as stream:
+                stream.write(vectors.astype(np.float16).tobytes())
+            with writing(self._names), self._names.open("ab") as stream:
+                stream.write(keys.tobytes())
         self._sort(np.concatenate([self._keys, keys]))
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        from filelock import FileLock
+
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / "lock")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _find(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """Return each text's row, and whether it has one (where not, the row means nothing)."""
@@ -84,16 +98,18 @@ class VectorCache:
         return places, self._keys[places] == keys
 
     def _open(self) -> None:
-        """Read the keys, and cut off what a kill left half-written."""
+        """Read the keys of the rows that are whole; what lies behind them another process may just be writing."""
         self._width = json.loads(self._about.read_text(encoding="utf-8"))["dimensions"]
-        row_bytes = 2 * self._width
-        sizes = self._sizes()
-        whole = min(sizes[0] // 8, sizes[1] // row_bytes)
-        for file, size, wanted in ((self._names, sizes[0], whole * 8), (self._rows, sizes[1], whole * row_bytes)):
-            if size > wanted:
+        names, rows = self._sizes()
+        whole = min(names // 8, rows // (2 * self._width))
+        self._sort(np.fromfile(self._names, dtype=np.uint64, count=whole) if whole else np.empty(0, dtype=np.uint64))
+
+    def _cut(self) -> None:
+        """Cut off what a kill left half-written."""
+        for file, size, wanted in zip((self._names, self._rows), self._sizes(), (8, 2 * self._width), strict=True):
+            if size > wanted * len(self._keys):
                 with writing(file), file.open("r+b") as stream:
-                    stream.truncate(wanted)
-        self._sort(np.fromfile(self._names, dtype=np.uint64) if whole else np.empty(0, dtype=np.uint64))
+                    stream.truncate(wanted * len(self._keys))
 
     def _sizes(self) -> tuple[int, int]:
         names, rows = (file.stat().st_size if file.exists() else 0 for file in (self._names, self._rows))

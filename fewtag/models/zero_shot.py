@@ -44,7 +44,7 @@ DISCRIMINANT: Final = 0.75
 """The discriminant's share in the geometric mean with what it learned from; a mean, as the voices are anything but independent."""
 LM: Final = 0.5
 
-SHARPENED_ON: Final = 2048
+SAMPLE: Final = 2048
 """How many texts tell how sure the voices are on average."""
 BATCH: Final = 4096
 SCORES_PER_BATCH: Final = 2**25
@@ -115,14 +115,13 @@ class ZeroShot:
         """Learn the catalogue's n-grams, the voices' bias and the discriminant from products; labels are not used by this rung."""
         texts, _ = unique_texts(products)
         phrases = [keywords(self.taxonomy, category) for category in self.classes_]
-        self.ngrams.fit([*texts, *(text for each in phrases for text in (*each.whole, *each.parts))])
+        self.ngrams.fit(texts, [text for each in phrases for text in (*each.whole, *each.parts)])
         self._letters = Prototypes.of(phrases, self.ngrams.grams)
         if self.encoder:
             self._meaning = Prototypes.of([sentences(self.taxonomy, category) for category in self.classes_], self.encoder.encode)
-            self.encoder.encode(texts)  # all at once, so that the cache can report progress and be resumed
         self._log_prior = self._bias(texts)
         self._discriminant = self._self_train(texts)
-        self._sharpness = self._sharpen(texts[:: max(1, len(texts) // SHARPENED_ON)])
+        self._sharpness = self._sharpen(_sample(texts))
         return self
 
     def predict_proba(self, products: Sequence[Product]) -> Probabilities:
@@ -157,7 +156,7 @@ class ZeroShot:
                 done.update(len(view.texts))
         assert moments is not None, "a catalogue has at least one product"
         discriminant = moments.discriminant(SHRINKAGE)
-        own = float(discriminant(next(self._views(texts)).features).std(axis=1).mean())
+        own = float(np.concatenate([discriminant(view.features).std(axis=1) for view in self._views(_sample(texts))]).mean())
         return discriminant.scaled(spread / max(own, 1e-9))
 
     def _sharpen(self, texts: Sequence[str]) -> float:
@@ -190,7 +189,8 @@ class ZeroShot:
         return self._similarity(view) / np.float32(TEMPERATURE if self._meaning else LETTERS_TEMPERATURE)
 
     def _views(self, texts: Sequence[str]) -> Iterator[View]:
-        size = max(1, min(BATCH, SCORES_PER_BATCH // len(self.classes_)))
+        widest = max(len(self._letters.starts), self._letters.parts.shape[0], self._meaning.parts.shape[0] if self._meaning else 0)
+        size = max(1, min(BATCH, SCORES_PER_BATCH // widest))
         for start in range(0, len(texts), size):
             yield self._view(texts[start : start + size])
 
@@ -251,6 +251,11 @@ def starts_of(counts: Sequence[int]) -> npt.NDArray[np.int64]:
     [0, 2, 3]
     """
     return np.cumsum([0, *counts[:-1]])
+
+
+def _sample(texts: Sequence[str]) -> Sequence[str]:
+    """Take every so many-th text: a catalogue is often sorted by category."""
+    return texts[:: -(-len(texts) // SAMPLE)]
 
 
 def _dense(matrix: Any) -> Array:

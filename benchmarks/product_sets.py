@@ -20,7 +20,7 @@ MIN_ROWS: Final = 20
 
 
 @dataclass(frozen=True)
-class Dataset:
+class ProductSet:
     """Products with the id of the category that each belongs to, and the taxonomy of those categories."""
 
     name: str
@@ -47,17 +47,17 @@ SOURCES: Final = {
 }
 
 
-def load(name: str, rows: int | None = 6000, seed: int = 0, min_rows: int = MIN_ROWS) -> Dataset:
-    """Read a set: unique titles, categories with `min_rows` products or more, and at most `rows` products drawn at random."""
+def load(name: str, rows: int | None = None) -> ProductSet:
+    """Read a set: unique titles, categories with `MIN_ROWS` products or more, and at most `rows` products drawn at random."""
     source = SOURCES[name]
     frame = pd.read_parquet(DATA / source.file, columns=["id", "title", source.path]).rename(columns={source.path: "path"})
     frame = frame[(frame["path"].fillna("") != "") & (frame["title"].fillna("").str.strip() != "")]
     frame = frame.loc[~frame["title"].str.lower().duplicated()]
-    frame = frame[frame.groupby("path")["path"].transform("size") >= min_rows]
+    frame = frame[frame.groupby("path")["path"].transform("size") >= MIN_ROWS]
     paths = sorted(frame["path"].unique())
     if rows and len(frame) > rows:
-        frame = frame.sample(rows, random_state=seed)
+        frame = frame.sample(rows, random_state=0)
     taxonomy = Taxonomy.from_paths(paths, language=source.language)
     ids = {path: taxonomy.find(path) for path in paths}
     products = [Product(str(row.id), row.title) for row in frame.itertuples()]
-    return Dataset(name, taxonomy, products, [ids[path] for path in frame["path"]])
+    return ProductSet(name, taxonomy, products, [ids[path] for path in frame["path"]])

@@ -1,0 +1,259 @@
+"""What is special to the zero-shot rung: it takes out a bias, says why, is as sure as its voices, and knows when it knows nothing.
+
+Worked example: the encoder below gives each product a cosine with each category, so the log-scores are those cosines / 0.05. The
+texts are digits and share no n-gram with the categories, so the letters are silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from test_models import MODELS, TEXTS, WordEncoder, drawn, products
+
+from fewtag import ladder
+from fewtag.models import zero_shot
+from fewtag.models.source import Source
+from fewtag.models.zero_shot import LETTERS, TEMPERATURE, ZeroShot
+from fewtag.tagger import Outcome, Tagger
+from fewtag.taxonomy import Category, Taxonomy
+
+NAMES = ("Bread", "Cheese", "Fish", "Honey")
+FLAT = Taxonomy.from_paths(NAMES)
+
+
+@dataclass
+class PlannedEncoder:
+    """A phrase lies on the axis of the name that it has first, a product where its plan says: text to cosines with the names."""
+
+    plan: Mapping[str, Sequence[float]]
+    identity: str = "planned@1"
+    names: tuple[str, ...] = NAMES
+
+    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        return np.array([self._one(text) for text in texts], dtype=np.float32)
+
+    def _one(self, text: str) -> list[float]:
+        first = min((name for name in self.names if name in text), key=text.index, default=None)
+        cosines = list(self.plan.get(text) or [float(name == first) for name in self.names])
+        return [*cosines, np.sqrt(1 - np.square(cosines).sum())]  # the last axis is nobody's
+
+
+def planned(log_scores: Sequence[Sequence[float]], each: int = 1) -> tuple[ZeroShot, list[str]]:
+    """Return a rung fitted on products with these log-scores, `each` of every row, and the texts of one product a row."""
+    rows = [list(np.array(row) * TEMPERATURE) for row in log_scores]
+    texts = [f"{number:02d}{row:02d}" for number in range(each) for row in range(len(rows))]
+    plan = {text: rows[place % len(rows)] for place, text in enumerate(texts)}
+    return ZeroShot(FLAT, PlannedEncoder(plan)).fit(products(texts)), texts[: len(rows)]
+
+
+def softmax(scores: Sequence[float]) -> npt.NDArray[np.float64]:
+    return np.exp(scores) / np.exp(scores).sum()
+
+
+BIASED = [
+    [3.5, 0.0, 0.0, 0.0],
+    [2.0, 1.5, 0.0, 0.0],
+    [2.0, 0.0, 1.5, 0.0],
+    [2.0, 0.0, 0.0, 1.5],
+]
+"""Every product's own category is worth 1.5, and bread 2 more for any product: so bread wins them all."""
+
+
+def test_a_bias_of_the_encoder_towards_one_category_is_taken_out() -> None:
+    rung, texts = planned(BIASED, each=5)
+    evidence = [rung.explain(product) for product in products(texts)]
+    assert [each.before_calibration.argmax() for each in evidence] == [0, 0, 0, 0]
+    assert [each.after_calibration.argmax() for each in evidence] == [0, 1, 2, 3]
+    assert rung.predict_proba(products(texts)).argmax(axis=1).tolist() == [0, 1, 2, 3]
+
+
+def test_half_of_the_catalogues_mean_is_taken_for_bias() -> None:
+    rung, texts = planned(BIASED)
+    before = np.array([softmax(row) for row in BIASED])
+    after = before / np.sqrt(before.mean(axis=0))
+    for row, product in enumerate(products(texts)):
+        found = rung.explain(product)
+        np.testing.assert_allclose(found.before_calibration, before[row], rtol=1e-4)
+        np.testing.assert_allclose(found.after_calibration, after[row] / after[row].sum(), rtol=1e-4)
+
+
+def test_a_catalogue_without_bias_is_left_as_it_is() -> None:
+    rung, texts = planned(np.eye(4) * 1.5)
+    for product in products(texts):
+        found = rung.explain(product)
+        np.testing.assert_allclose(found.after_calibration, found.before_calibration, rtol=1e-4)
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.5, 3.0])
+def test_the_blend_is_on_average_as_sure_as_the_voices(strength: float) -> None:
+    rows = np.random.default_rng(5).uniform(0, strength, (40, 4)) + strength * np.eye(4)[np.arange(40) % 4]
+    rung, texts = planned(rows.tolist())
+    evidence = [rung.explain(product) for product in products(texts)]
+    voices, blend = ([getattr(each, name).max() for each in evidence] for name in ("after_calibration", "probability"))
+    assert np.mean(blend) == pytest.approx(np.mean(voices), abs=2e-3)
+    assert not np.allclose(blend, voices, atol=2e-2)  # one by one, products are surer or less sure than before
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_with_any_voices_the_blend_is_on_average_as_sure_as_they_are(name: str, tmp_path: Path) -> None:
+    rung = MODELS[name].fitted(tmp_path)
+    evidence = [rung.explain(product) for product in MODELS[name].products]
+    sure = np.mean([each.probability.max() for each in evidence])
+    assert sure == pytest.approx(np.mean([each.after_calibration.max() for each in evidence]), abs=2e-3)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_evidence_ends_in_what_is_predicted(name: str, tmp_path: Path) -> None:
+    rung = MODELS[name].fitted(tmp_path)
+    for product in MODELS[name].products:
+        evidence = rung.explain(product)
+        [predicted] = rung.predict_proba([product])
+        assert np.array_equal(evidence.probability, predicted)
+        for stage in (evidence.before_calibration, evidence.after_calibration, evidence.probability):
+            assert (stage.dtype, stage.shape) == (np.dtype(np.float32), (6,))
+            assert stage.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_the_similarity_is_the_mean_of_the_cosines_with_the_whole_and_with_the_nearest_part() -> None:
+    """Bread stands at the whole, its alias Toast is a part of its own; the letters are silent."""
+    taxonomy = Taxonomy([Category("b", "Bread", aliases=("Toast",)), Category("f", "Fish")])
+    encoder = PlannedEncoder({"1234": (0.6, 0.0, 0.5)}, names=("Bread", "Fish", "Toast"))
+    rung = ZeroShot(taxonomy, encoder).fit(products(["1234"]))
+    [product] = products(["1234"])
+    bread, fish = rung.explain(product).similarity
+    # The whole of bread is on bread's axis (0.6); of its parts bread (0.6) is nearer than toast (0.5).
+    assert (bread, fish) == pytest.approx((0.6, 0.0), abs=1e-6)
+    encoder.plan = {"1234": (0.1, 0.0, 0.9)}
+    assert rung.explain(product).similarity[0] == pytest.approx((0.1 + 0.9) / 2, abs=1e-6)
+
+
+def test_letters_speak_beside_the_encoder_with_a_fifth_of_its_weight() -> None:
+    rung = ZeroShot(FLAT, PlannedEncoder({"honey": (0.5, 0.0, 0.0, 0.2)})).fit(products(["honey"]))
+    [product] = products(["honey"])
+    # Letter by letter, the product is the category: the cosine is 1.
+    assert LETTERS == 0.2
+    assert rung.explain(product).similarity.tolist() == pytest.approx([0.5, 0.0, 0.0, 0.2 + 0.2], abs=1e-6)
+
+
+def test_the_nearest_phrase_is_the_one_that_is_most_like_the_product() -> None:
+    taxonomy = Taxonomy(
+        [
+            Category("d", "Drinks"),
+            Category("t", "Tea", aliases=("matcha", "rooibos"), examples=("Earl Grey bags",), parents=("d",)),
+            Category("c", "Coffee/Cocoa", parents=("d",)),
+        ]
+    )
+    rung = ZeroShot(taxonomy, WordEncoder()).fit(products(TEXTS))
+
+    def nearest(text: str) -> tuple[str, ...]:
+        return rung.explain(products([text])[0]).nearest
+
+    assert nearest("cocoa and matcha") == ("matcha for sale in the Drinks department", "Cocoa for sale in the Drinks department")
+    assert nearest("coffee and rooibos") == ("rooibos for sale in the Drinks department", "Coffee for sale in the Drinks department")
+    assert nearest("Earl Grey")[0] == "Earl Grey bags"
+
+
+def test_without_an_encoder_the_nearest_phrase_is_the_one_that_is_most_like_it_letter_by_letter() -> None:
+    taxonomy = Taxonomy([Category("t", "茶叶", aliases=("绿茶", "红茶")), Category("s", "香皂", examples=("洗手液 500ml",))])
+    rung = ZeroShot(taxonomy, None).fit(products(["西湖绿茶", "洗手液"]))
+    assert rung.explain(products(["西湖绿茶"])[0]).nearest[0] == "绿茶"
+    assert rung.explain(products(["洗手液"])[0]).nearest == ("茶叶", "洗手液 500ml")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_batches_bound_memory_and_change_nothing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = MODELS[name]
+    whole = case.fitted(tmp_path).predict_proba(case.products)
+    monkeypatch.setattr(zero_shot, "BATCH", 3)
+    np.testing.assert_allclose(case.fitted(tmp_path).predict_proba(case.products), whole, rtol=1e-3, atol=1e-5)
+    monkeypatch.setattr(zero_shot, "SCORES_PER_BATCH", 1)  # one product by one
+    np.testing.assert_allclose(case.fitted(tmp_path).predict_proba(case.products), whole, rtol=1e-3, atol=1e-5)
+
+
+def test_of_a_large_catalogue_a_sample_from_all_of_it_tells_how_sure_the_voices_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The catalogue is sorted by how sure the voices can be; a sample from its beginning would make the blend far too unsure."""
+    monkeypatch.setattr(zero_shot, "SAMPLE", 20)
+    rows = [[float(column == row % 4) * row / 25 for column in range(4)] for row in range(100)]
+    rung, texts = planned(rows)
+    evidence = [rung.explain(product) for product in products(texts)]
+    sure = np.mean([each.probability.max() for each in evidence])
+    assert sure == pytest.approx(np.mean([each.after_calibration.max() for each in evidence]), abs=0.02)
+
+
+IGNORANT = Source("ignorant", "nowhere", "1")
+
+
+@dataclass
+class IgnorantEncoder:
+    """An encoder that has learnt nothing: a text's vector is drawn from its letters by lot, or is the same for all."""
+
+    constant: bool = False
+    width: int = 384
+    """As wide as the encoders of the presets: in narrow spaces vectors drawn by lot lie near each other."""
+    identity: str = IGNORANT.identity
+    source: Source = IGNORANT
+
+    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        rows = np.array([drawn("" if self.constant else text, self.width) for text in texts])
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+LETTERS_ONLY = [f"{letter * 3}" for letter in "abcdefghijklmnopqrst"]
+SHAPES = {
+    "flat": LETTERS_ONLY,
+    "five branches of four": [f"{'UVWXY'[place % 5] * 4} > {name}" for place, name in enumerate(LETTERS_ONLY)],
+    "one branch with most leaves": [f"{'VW'[place >= 16] * 4} > {name}" for place, name in enumerate(LETTERS_ONLY)],
+}
+DIGITS = [f"{number:04d}" for number in range(400)]
+"""No n-gram of these is one of a category's."""
+
+
+def bootstrapped(monkeypatch: pytest.MonkeyPatch, paths: Sequence[str], encoder: object, texts: Sequence[str]) -> tuple[Tagger, Outcome]:
+    monkeypatch.setattr(ladder, "SentenceEncoder", lambda *_: encoder)
+    tagger = Tagger(Taxonomy.from_paths(paths, language="en"))
+    return tagger, tagger.bootstrap(list(texts))
+
+
+@pytest.mark.parametrize("shape", ["flat", "one branch with most leaves"])
+def test_where_all_vectors_are_the_same_every_category_is_as_likely_and_nothing_is_tagged(
+    shape: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tagger, outcome = bootstrapped(monkeypatch, SHAPES[shape], IgnorantEncoder(constant=True), DIGITS)
+    assert outcome == Outcome(products=400, tagged=0, backed_off=0, abstained=400)
+    np.testing.assert_allclose(tagger.predict_proba(DIGITS[:50]), np.full((50, 20), 1 / 20), rtol=1e-3)
+
+
+@pytest.mark.parametrize("shape", ["flat", "five branches of four"])
+def test_where_vectors_are_drawn_by_lot_nothing_is_tagged(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tagger, outcome = bootstrapped(monkeypatch, SHAPES[shape], IgnorantEncoder(), DIGITS)
+    assert outcome == Outcome(products=400, tagged=0, backed_off=0, abstained=400)
+    unseen = tagger.predict([f"{number:05d}" for number in range(50_000, 50_300)])
+    assert [tag.category for tag in unseen] == [None] * 300
+
+
+def test_where_vectors_are_drawn_by_lot_one_huge_branch_is_said_no_oftener_than_the_precision_leaves_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Sixteen of twenty leaves hold most of any distribution; what is tagged is that branch, and never a leaf."""
+    _, outcome = bootstrapped(monkeypatch, SHAPES["one branch with most leaves"], IgnorantEncoder(), DIGITS)
+    assert outcome.tagged == 0
+    assert outcome.backed_off <= 40
+    assert outcome.abstained == 400 - outcome.backed_off
+
+
+def test_where_the_encoder_knows_all_is_tagged() -> None:
+    """Else the tests above would hold for a tagger that always abstains."""
+    rung, texts = planned(np.eye(4) * 8, each=5)
+    assert rung.predict_proba(products(texts)).diagonal().min() > 0.9
+
+
+def test_without_an_encoder_texts_that_share_no_letters_with_the_categories_are_not_tagged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ladder, "SentenceEncoder", None)  # a call would fail
+    tagger = Tagger(Taxonomy.from_paths(SHAPES["one branch with most leaves"], language="sv"))
+    assert tagger.bootstrap(DIGITS) == Outcome(products=400, tagged=0, backed_off=0, abstained=400)
+    assert tagger.bootstrap([f"{name} {number}" for number, name in enumerate(LETTERS_ONLY * 5)]).tagged > 50
