@@ -162,6 +162,8 @@ class Tagger:
         else:
             said = [f"encoder: character n-grams of the catalogue alone, as no encoder of this preset speaks '{language}'"]
         said.append(f"language model: {parts.lm.name}" if parts.lm else "language model: none, encoder scores decide alone")
+        if self.settings.classifier:
+            said.append(f"classifier: {self.settings.classifier} is not used yet, as nothing is fine-tuned without labels")
         asked = [self.taxonomy[facet.id].name for facet in self.taxonomy.facets[1:] if facet.id]
         return [*said, f"facets not tagged yet: {', '.join(asked)}"] if asked else said
 
