@@ -6,7 +6,7 @@ The trap: names repeat, so nothing here may be right for its name alone.
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewtag.metrics import accuracy, accuracy_by_depth, hierarchical_f1, macro_f1, selective_precision
@@ -109,6 +109,7 @@ def upwards(taxonomy: Taxonomy, category: str) -> set[str]:
     return {category}.union(*(upwards(taxonomy, parent) for parent in taxonomy[category].parents))
 
 
+@settings(deadline=None)
 @given(st.data(), graphs())
 def test_hierarchical_f1_is_twice_the_shared_over_all_that_is_said_and_true(data: st.DataObject, taxonomy: Taxonomy) -> None:
     nodes = st.sampled_from(list(taxonomy))

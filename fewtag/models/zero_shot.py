@@ -42,6 +42,10 @@ LETTERS: Final = 0.2
 SHRINKAGE: Final = 0.9
 DISCRIMINANT: Final = 0.75
 """The discriminant's share in the geometric mean with what it learned from; a mean, as the voices are anything but independent."""
+MAX_SCALE: Final = 0.25
+"""The discriminant is scaled to the spread of what it learnt from: by .03 to .16 on real catalogues, by more where it is noise."""
+ENOUGH: Final = 50
+"""Of a catalogue with so many texts, half of what it teaches is believed: a handful of products, or one kind of them, is no catalogue."""
 LM: Final = 0.5
 
 SAMPLE: Final = 2048
@@ -110,6 +114,7 @@ class ZeroShot:
         self._log_prior: Array
         self._discriminant: Discriminant
         self._sharpness = 1.0
+        self._trust = 0.0
 
     def fit(self, products: Sequence[Product], labels: Sequence[Label] = ()) -> ZeroShot:
         """Learn the catalogue's n-grams, the voices' bias and the discriminant from products; labels are not used by this rung."""
@@ -119,6 +124,7 @@ class ZeroShot:
         self._letters = Prototypes.of(phrases, self.ngrams.grams)
         if self.encoder:
             self._meaning = Prototypes.of([sentences(self.taxonomy, category) for category in self.classes_], self.encoder.encode)
+        self._trust = len(texts) / (len(texts) + ENOUGH)
         self._log_prior = self._bias(texts)
         self._discriminant = self._self_train(texts)
         self._sharpness = self._sharpen(_sample(texts))
@@ -157,7 +163,7 @@ class ZeroShot:
         assert moments is not None, "a catalogue has at least one product"
         discriminant = moments.discriminant(SHRINKAGE)
         own = float(np.concatenate([discriminant(view.features).std(axis=1) for view in self._views(_sample(texts))]).mean())
-        return discriminant.scaled(spread / max(own, 1e-9))
+        return discriminant.scaled(min(spread / max(own, 1e-9), MAX_SCALE))
 
     def _sharpen(self, texts: Sequence[str]) -> float:
         """Return the factor that makes the blend, on average, as sure as the voices that the discriminant learnt from."""
@@ -166,7 +172,8 @@ class ZeroShot:
         return sharpness(np.concatenate([self._blend(scores, view) for scores, view in pairs]), float(confidence))
 
     def _blend(self, scores: Array, view: View) -> Array:
-        return (1 - DISCRIMINANT) * scores + DISCRIMINANT * log_softmax(self._discriminant(view.features))
+        share = np.float32(self._trust * DISCRIMINANT)
+        return (1 - share) * scores + share * log_softmax(self._discriminant(view.features))
 
     def _probabilities(self, view: View) -> Probabilities:
         scores = np.float32(self._sharpness) * self._blend(self._calibrated(view), view)
@@ -175,7 +182,7 @@ class ZeroShot:
 
     def _calibrated(self, view: View) -> Array:
         """Return log-probabilities with the bias taken out, and the language model's opinion of the shortlist added."""
-        scores = log_softmax(remove_prior(log_softmax(self._scores(view)), self._log_prior, PRIOR_STRENGTH))
+        scores = log_softmax(remove_prior(log_softmax(self._scores(view)), self._log_prior, self._trust * PRIOR_STRENGTH))
         return self.lm.reweigh(view.texts, scores, LM) if self.lm else scores
 
     def _similarity(self, view: View) -> Array:
@@ -221,7 +228,7 @@ class ZeroShot:
             "log_prior": self._log_prior,
             "discriminant.weights": self._discriminant.weights,
             "discriminant.bias": self._discriminant.bias,
-            "sharpness": np.array([self._sharpness], dtype=np.float32),
+            "sharpness_trust": np.array([self._sharpness, self._trust]),
         }
         if self._meaning:
             arrays |= {"meaning.whole": self._meaning.whole, "meaning.parts": self._meaning.parts}
@@ -240,7 +247,7 @@ class ZeroShot:
             self._meaning = Prototypes(arrays["meaning.whole"], arrays["meaning.parts"], starts_of(counts))
         self._log_prior = arrays["log_prior"]
         self._discriminant = Discriminant(arrays["discriminant.weights"], arrays["discriminant.bias"])
-        self._sharpness = float(arrays["sharpness"][0])
+        self._sharpness, self._trust = map(float, arrays["sharpness_trust"])
         return self
 
 
