@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from fewtag.catalogue_file import Columns as Columns
     from fewtag.core import Product as Product
     from fewtag.core import Tag as Tag
     from fewtag.errors import FewtagError as FewtagError
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from fewtag.taxonomy_file import ModelSettings as ModelSettings
 
 _HOMES: Final = {
+    "Columns": "fewtag.catalogue_file",
     "FewtagError": "fewtag.errors",
     "ModelSettings": "fewtag.taxonomy_file",
     "Product": "fewtag.core",
@@ -21,7 +23,7 @@ _HOMES: Final = {
     "Taxonomy": "fewtag.taxonomy",
 }
 
-__all__ = ["FewtagError", "ModelSettings", "Product", "Tag", "Tagger", "Taxonomy"]
+__all__ = ["Columns", "FewtagError", "ModelSettings", "Product", "Tag", "Tagger", "Taxonomy"]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from fewtag.catalogue_file import NAME_ENCODING, CatalogueSettings, Row, fail, read_rows, reading
+from fewtag.catalogue_file import NAME_ENCODING, Columns, Row, fail, read_rows, reading
 from fewtag.core import Product
 from fewtag.errors import CatalogueError, did_you_mean
 
@@ -25,10 +25,11 @@ ID_COLUMNS: Final = ("id", "sku", "product_id", "productid", "asin", "handle", "
 TEXT_COLUMNS: Final = ("title", "name", "text", "product_name", "product_title", "product", "商品名称", "标题", "名称", "商品")
 SEPARATORS: Final = ".,;:|/-"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_HTML_TAG: Final = re.compile(r"</?[A-Za-z][A-Za-z0-9]*(?:\s[^<>]*)?/?>")
 _SEPARATOR_RUN: Final = re.compile(r"[.,;:|/-](?:\s*[.,;:|/-])+")
 
 
-def read_catalogue(settings: CatalogueSettings, base: Path = Path()) -> Iterator[Product]:
+def read_catalogue(settings: Columns, base: Path = Path()) -> Iterator[Product]:
     """Yield the products of a file, one by one; a relative `file` is looked up from `base`.
 
     Raises CatalogueError, with file and line, at the first row that cannot become a product.
@@ -39,16 +40,16 @@ def read_catalogue(settings: CatalogueSettings, base: Path = Path()) -> Iterator
         yield from _products(columns, rows, settings, str(path))
 
 
-def as_products(source: Any, settings: CatalogueSettings | None = None) -> list[Product]:
+def as_products(source: Any, settings: Columns | None = None) -> list[Product]:
     """Make products of a list of texts or products, a pandas or polars frame, or the path of a file.
 
     Texts get the ids "0", "1", ... Raises CatalogueError as `read_catalogue` does, and for anything else given.
     """
     if isinstance(source, str | Path):
-        return list(read_catalogue(replace(settings or CatalogueSettings(""), file=str(source))))
+        return list(read_catalogue(replace(settings or Columns(), file=str(source))))
     if hasattr(source, "to_dict") and hasattr(source, "columns"):
         columns, rows = _frame(source)
-        return list(_products(columns, rows, settings or CatalogueSettings(""), "the frame"))
+        return list(_products(columns, rows, settings or Columns(), "the frame"))
     if isinstance(source, Mapping) or not isinstance(source, Iterable):
         raise CatalogueError(f"{type(source).__name__} is no list of products", mend="give texts, products, a frame or a path")
     products = [item if isinstance(item, Product) else Product(str(number), item) for number, item in enumerate(source)]
@@ -81,12 +82,12 @@ def unique_texts(products: Sequence[Product]) -> tuple[list[str], npt.NDArray[np
 
 
 def clean(text: str) -> str:
-    """Tidy a rendered text: entities are unescaped, white space is one blank, separators that an empty column left are dropped.
+    """Tidy a rendered text: no entities, no HTML tags, one blank where there is white space, no separators that an empty column left.
 
-    >>> clean("Salt &amp; vinegar crisps . ,  6x25g. ")
+    >>> clean("<b>Salt &amp; vinegar</b> crisps . ,  6x25g. ")
     'Salt & vinegar crisps, 6x25g'
     """
-    text = _SEPARATOR_RUN.sub(_last_if_a_word_ends, html.unescape(text))
+    text = _SEPARATOR_RUN.sub(_last_if_a_word_ends, _HTML_TAG.sub(" ", html.unescape(text)))
     text = " ".join(text.split())
     text = re.sub(r" ([.,;:])(?= |$)", r"\1", text)
     return text.strip(f" {SEPARATORS}")
@@ -103,7 +104,7 @@ def _last_if_a_word_ends(run: re.Match[str]) -> str:
     return run.group()[-2:] if run.group()[-2].isspace() else run.group()[-1]
 
 
-def _products(columns: Sequence[str], rows: Iterable[Row], settings: CatalogueSettings, source: str) -> Iterator[Product]:
+def _products(columns: Sequence[str], rows: Iterable[Row], settings: Columns, source: str) -> Iterator[Product]:
     """Turn rows into products, and refuse the first one that has no id, an id seen before, or no text."""
     columns = [name for name in columns if name]  # exports leave nameless columns behind, for a row's number or for nothing
     if any("\0" in name for name in columns):
@@ -138,7 +139,7 @@ def _products(columns: Sequence[str], rows: Iterable[Row], settings: CatalogueSe
         fail(source, "the catalogue has no rows", "export the catalogue again")
 
 
-def _id_reader(columns: Sequence[str], settings: CatalogueSettings, source: str) -> Callable[[Mapping[str, str], int], str]:
+def _id_reader(columns: Sequence[str], settings: Columns, source: str) -> Callable[[Mapping[str, str], int], str]:
     """Return what reads a row's id; where no column is named and none looks like one, the row's number is its id."""
     column = settings.id or next((name for name in columns if _plain(name) in ID_COLUMNS), None)
     if column is None:
@@ -147,7 +148,7 @@ def _id_reader(columns: Sequence[str], settings: CatalogueSettings, source: str)
     return lambda fields, _: fields[column].strip()
 
 
-def _text_reader(columns: Sequence[str], settings: CatalogueSettings, source: str) -> Callable[[Mapping[str, str], int], str]:
+def _text_reader(columns: Sequence[str], settings: Columns, source: str) -> Callable[[Mapping[str, str], int], str]:
     """Return what reads a row's text: the template of the settings, or the first column that is called like a title."""
     if settings.text is None:
         by_name = {_plain(name): name for name in reversed(columns)}
@@ -192,7 +193,7 @@ def _plain(column: str) -> str:
     return re.sub(r"[\s-]+", "_", column.strip().lower())
 
 
-def _known(column: str, columns: Sequence[str], settings: CatalogueSettings, source: str, written: Callable[[str], str] = str) -> None:
+def _known(column: str, columns: Sequence[str], settings: Columns, source: str, written: Callable[[str], str] = str) -> None:
     """Raise CatalogueError where there is no such column; `written` is how the nearest one would be written in its place."""
     if column in columns:
         return

@@ -58,13 +58,13 @@ Row = tuple[int, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogueSettings:
+class Columns:
     """Where the products are and which columns say what; `where` is for errors.
 
     `text` is a jinja2 template over the columns: {{ title }}, or {{ fields["Product Name"] }} for a name with blanks.
     """
 
-    file: str
+    file: str = ""
     id: str | None = None
     text: str | None = None
     image: str | None = None
@@ -73,7 +73,7 @@ class CatalogueSettings:
     where: str = ""
 
 
-def read_rows(settings: CatalogueSettings, base: Path = Path()) -> tuple[list[str], Iterator[Row]]:
+def read_rows(settings: Columns, base: Path = Path()) -> tuple[list[str], Iterator[Row]]:
     """Return the columns of a file and its rows, each with its line; a relative `file` is looked up from `base`.
 
     Raises CatalogueError, with file and line, for whatever cannot be read.
@@ -90,7 +90,7 @@ def read_rows(settings: CatalogueSettings, base: Path = Path()) -> tuple[list[st
         return reader(path, settings)
 
 
-def _read_csv(path: Path, settings: CatalogueSettings) -> tuple[list[str], Iterator[Row]]:
+def _read_csv(path: Path, settings: Columns) -> tuple[list[str], Iterator[Row]]:
     encoding = _encoding(path, settings)
     delimiter = settings.delimiter or ("\t" if ".tsv" in path.name.lower() else _delimiter_of(path, encoding))
     if len(delimiter) != 1 or delimiter in '"\r\n\0':
@@ -131,7 +131,7 @@ def _csv_rows(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, 
             yield line, cells
 
 
-def _read_jsonl(path: Path, settings: CatalogueSettings) -> tuple[list[str], Iterator[Row]]:
+def _read_jsonl(path: Path, settings: Columns) -> tuple[list[str], Iterator[Row]]:
     """Know the columns from the first objects, for exports leave out the keys that are empty."""
     encoding = _encoding(path, settings)
     columns: dict[str, None] = {}
@@ -168,7 +168,7 @@ def _json_object(path: Path, text: str, line: int) -> dict[str, Any]:
     return row
 
 
-def _read_parquet(path: Path, settings: CatalogueSettings) -> tuple[list[str], Iterator[Row]]:
+def _read_parquet(path: Path, settings: Columns) -> tuple[list[str], Iterator[Row]]:
     with _parquet(path) as file:
         columns = list(file.schema_arrow.names)
     return columns, _parquet_rows(path)
@@ -191,7 +191,7 @@ def _parquet(path: Path) -> Iterator[Any]:
             fail(path, f"this is not valid Parquet: {error}", "export the catalogue again")
 
 
-READERS: Final[Mapping[str, Callable[[Path, CatalogueSettings], tuple[list[str], Iterator[Row]]]]] = {
+READERS: Final[Mapping[str, Callable[[Path, Columns], tuple[list[str], Iterator[Row]]]]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
     ".csv.gz": _read_csv,
@@ -243,7 +243,7 @@ def _binary(path: Path) -> Any:
     return gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")
 
 
-def _encoding(path: Path, settings: CatalogueSettings) -> str:
+def _encoding(path: Path, settings: Columns) -> str:
     """Return the encoding that the settings name, or see it; UTF-8 may always start with its mark."""
     if settings.encoding is None:
         return _encoding_of(path)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fewtag import __version__
-from fewtag.catalogue_file import CatalogueSettings
+from fewtag.catalogue_file import Columns
 from fewtag.errors import ModelError, PromptError, WorkspaceError
 from fewtag.taxonomy_file import ModelSettings
 from fewtag.workspace import write_atomically, writing
@@ -31,7 +31,7 @@ class SavedTagger:
     revisions: dict[str, str]
     precision: float
     seed: int
-    columns: CatalogueSettings
+    columns: Columns
 
 
 def write_saved(saved: SavedTagger, folder: Path) -> None:
@@ -46,7 +46,7 @@ def read_saved(place: Path) -> SavedTagger:
     try:
         text = (place / ABOUT).read_bytes()
     except FileNotFoundError:
-        mend = "name a folder that `Tagger.save` wrote, or bootstrap first"
+        mend = "run `fewtag bootstrap` (again), or name a folder that `Tagger.save` wrote"
         raise WorkspaceError("there is no tagger here", mend=mend, where=place) from None
     except OSError as error:
         problem = f"the tagger cannot be read: {error.strerror or error}"
@@ -56,7 +56,7 @@ def read_saved(place: Path) -> SavedTagger:
         made_by = about.pop("fewtag")
         if about.pop("format") > FORMAT:
             raise WorkspaceError(f"the tagger was saved by the newer fewtag {made_by}", mend="upgrade fewtag", where=place)
-        settings, columns = ModelSettings(**about.pop("settings")), CatalogueSettings(**about.pop("columns"))
+        settings, columns = ModelSettings(**about.pop("settings")), Columns(**about.pop("columns"))
         return SavedTagger(settings=settings, columns=columns, **about)
 
 

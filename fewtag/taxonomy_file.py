@@ -15,7 +15,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.reader import ReaderError
 
-from fewtag.catalogue_file import CatalogueSettings
+from fewtag.catalogue_file import Columns
 from fewtag.errors import TaxonomyError, did_you_mean
 from fewtag.taxonomy import Category, Taxonomy, id_of_path
 from fewtag.workspace import write_atomically
@@ -30,7 +30,7 @@ SYNTAX_MENDS: Final = (
     ("", "mend the line, or put its text in quotes"),
 )
 
-Settings = TypeVar("Settings", "CatalogueSettings", "ModelSettings")
+Settings = TypeVar("Settings", "Columns", "ModelSettings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class TaxonomyFile:
 
     path: Path
     taxonomy: Taxonomy
-    catalogue: CatalogueSettings | None
+    catalogue: Columns | None
     models: ModelSettings
     prompt: str | None
     ids_made: int
@@ -71,7 +71,7 @@ def read_taxonomy_file(path: str | Path) -> TaxonomyFile:
     return TaxonomyFile(
         Path(path),
         reader.taxonomy(top),
-        reader.settings(top, "catalogue", CatalogueSettings),
+        reader.settings(top, "catalogue", Columns),
         reader.settings(top, "models", ModelSettings) or ModelSettings(),
         reader.text(top, "prompt") or None,
         len(reader.without_id),
@@ -217,7 +217,7 @@ class _Reader:
         names = [field.name for field in fields(kind) if field.name != "where"]
         self.known_keys(section, names, f"`{key}`")
         values = {name: self.text(section, name) or section.get(name) or None for name in names}  # a tab is a delimiter, not nothing
-        if kind is CatalogueSettings and not values["file"]:
+        if kind is Columns and not values["file"]:
             self.fail("`catalogue` names no file", "add `file: products.csv`", top, key)
         return kind(**values, where=f"{self.path}:{self.line_of(top, key)}")  # type: ignore[arg-type]
 

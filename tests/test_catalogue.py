@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from fewtag.catalogue import SEPARATORS, as_products, clean, read_catalogue, unique_texts
-from fewtag.catalogue_file import MAX_CELL, CatalogueSettings
+from fewtag.catalogue_file import MAX_CELL, Columns
 from fewtag.core import Product
 from fewtag.errors import CatalogueError
 
@@ -32,7 +32,7 @@ FILL = "fill the columns that `text` names, or delete the row"
 
 def stream(folder: Path, content: str | bytes, name: str = "p.csv", **settings: Any) -> Iterator[Product]:
     (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    return read_catalogue(CatalogueSettings(name, **settings), folder)
+    return read_catalogue(Columns(name, **settings), folder)
 
 
 def read(folder: Path, content: str | bytes, name: str = "p.csv", **settings: Any) -> list[Product]:
@@ -52,7 +52,7 @@ def told(folder: Path, content: str | bytes, name: str = "p.csv", **settings: An
 
 def refused(source: Any, **settings: Any) -> str:
     with pytest.raises(CatalogueError) as raised:
-        as_products(source, CatalogueSettings("", **settings))
+        as_products(source, Columns("", **settings))
     return str(raised.value)
 
 
@@ -98,7 +98,7 @@ def test_a_frame_gives_the_same_products_as_a_file(frame: Any) -> None:
 def test_a_path_of_a_file_gives_its_products(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text(CSV, encoding="utf-8")
     assert as_products(tmp_path / "p.csv") == as_products(str(tmp_path / "p.csv")) == TEA_AND_JAM
-    named = as_products(tmp_path / "p.csv", CatalogueSettings("other.csv", text="{{ brand }} {{ title }}"))
+    named = as_products(tmp_path / "p.csv", Columns("other.csv", text="{{ brand }} {{ title }}"))
     assert [product.text for product in named] == ["Kettle Earl Grey, 100 ct", "Plum jam"]
 
 
@@ -152,7 +152,7 @@ def test_the_first_product_comes_without_the_file_in_memory(tmp_path: Path, name
 
 
 def test_nothing_is_opened_before_the_first_product_is_asked_for(tmp_path: Path) -> None:
-    products = read_catalogue(CatalogueSettings("none.csv"), tmp_path)
+    products = read_catalogue(Columns("none.csv"), tmp_path)
     with pytest.raises(CatalogueError, match="there is no such catalogue"):
         next(products)
 
@@ -474,7 +474,7 @@ def test_a_file_that_is_none_is_told(tmp_path: Path, file: str, said: str) -> No
     for name in ("here.csv", "here.xlsx", "here"):
         (tmp_path / name).write_text("id,title\n", encoding="utf-8")
     with pytest.raises(CatalogueError) as raised:
-        next(read_catalogue(CatalogueSettings(file), tmp_path))
+        next(read_catalogue(Columns(file), tmp_path))
     assert str(raised.value).removeprefix(f"{tmp_path}/") == said
 
 
@@ -659,7 +659,7 @@ def test_values_of_a_frame_become_text() -> None:
             7: [0.5, float("nan")],
         }
     )
-    one, two = as_products(frame, CatalogueSettings("", text='{{ title }} {{ fields["7"] }}'))
+    one, two = as_products(frame, Columns("", text='{{ title }} {{ fields["7"] }}'))
     assert one == Product(
         "1", "Tea 0.5", {"id": "1", "title": "Tea", "count": "3", "day": "2024-01-31 00:00:00", "tags": "a, b", "7": "0.5"}
     )
@@ -683,6 +683,9 @@ def test_values_of_a_frame_become_text() -> None:
         ("half .5 l, https://x.y/z, 1/2 lb, C++", "half .5 l, https://x.y/z, 1/2 lb, C++"),
         ("Tea... green", "Tea. green"),
         ("龙井茶叶。 ", "龙井茶叶。"),
+        ("<p class='x'>Green <B>tea</B><br/>250 g</p>", "Green tea 250 g"),
+        ("&lt;b&gt;Tea&lt;/b&gt;", "Tea"),
+        ("tubes < 5 mm and > 2 mm, x<y, <3 tea, 5<6>4", "tubes < 5 mm and > 2 mm, x<y, <3 tea, 5<6>4"),
         (" . - ", ""),
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fewtag.catalogue_file import CatalogueSettings
+from fewtag.catalogue_file import Columns
 from fewtag.errors import TaxonomyError
 from fewtag.shipped import shipped
 from fewtag.taxonomy import Category, Taxonomy
@@ -81,7 +81,7 @@ categories:
         "category.v1",
         2,
     )
-    assert file.catalogue == CatalogueSettings("products.csv", "sku", "{{ title }}. {{ brand }}", "photo", "cp1252", ";", f"{path}:4")
+    assert file.catalogue == Columns("products.csv", "sku", "{{ title }}. {{ brand }}", "photo", "cp1252", ";", f"{path}:4")
     assert file.models == ModelSettings("small", "my/encoder", "my/lm", "my/classifier", f"{path}:5")
 
 
