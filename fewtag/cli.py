@@ -10,7 +10,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -61,7 +61,9 @@ taxonomy_app = typer.Typer(no_args_is_help=True, help="Check a taxonomy, or look
 app.add_typer(taxonomy_app, name="taxonomy")
 
 TaxonomyFile = Annotated[Path, typer.Argument(metavar="TAXONOMY", help="The taxonomy.yaml.")]
+NewWorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", help="The folder to keep everything in, instead of .fewtag here.")]
 WorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", help="The .fewtag folder to use, instead of the nearest one.")]
+OutFile = Annotated[Path | None, typer.Option("-o", "--out", help="Where to write: .csv, .jsonl or .parquet; else CSV to stdout.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 SHOWN = 20
@@ -94,7 +96,7 @@ def bootstrap(
     catalogue: Annotated[Path | None, typer.Option(help="Products to tag, instead of the file's own catalogue.")] = None,
     precision: Annotated[float, typer.Option(help="How sure a tag must be: below it, back off to a parent or abstain.")] = 0.9,
     preset: Annotated[str | None, typer.Option(help="embedded, small, base, multilingual or chinese; replaces the file's.")] = None,
-    workspace: WorkspaceFolder = None,
+    workspace: NewWorkspaceFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Tag a catalogue without a single label. Interrupted, the same command goes on; unchanged, it does nothing.
@@ -115,13 +117,15 @@ def bootstrap(
         talk(f"Categories without an id are known by their paths; the ids could not be written into {taxonomy}: {error.problem}")
     if outcome.unchanged:
         talk("Nothing has changed since the last run: its tags stand.")
+    if outcome.abstained > 0.8 * outcome.products:
+        talk(f"Most products are left open: --precision {min(precision, 0.5)} tags more of them, less surely.")
     if outcome.resumed_at:
         talk(f"Went on behind the {outcome.resumed_at} products of the interrupted run.")
     line = (
         f"{outcome.products} products: {outcome.tagged} tagged, {outcome.backed_off} backed off to a parent, {outcome.abstained} left open"
     )
     typer.echo(json.dumps(asdict(outcome)) if as_json else line)
-    talk("Next: `fewtag status` shows the categories, `fewtag explain PRODUCT_ID` one product.")
+    talk("Next: `fewtag status` shows the categories, `fewtag explain PRODUCT_ID` one product, `fewtag export -o FILE` writes all tags.")
 
 
 @app.command()
@@ -152,33 +156,47 @@ def status(workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
 @app.command()
 def tag(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Products with the catalogue's columns: CSV, JSON lines or Parquet.")],
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Where to write: .csv, .jsonl or .parquet; else CSV to stdout.")] = None,
+    out: OutFile = None,
     workspace: WorkspaceFolder = None,
 ) -> None:
     """Tag other products with what the last bootstrap has learnt; the ledger stays as it is.
 
     Example: fewtag tag new-arrivals.csv -o tagged.csv
     """
-    from fewtag.tag_file import check_target, rows_of, stream_csv, write_tags
+    from fewtag.tag_file import check_target, rows_of
     from fewtag.tagger import Tagger
 
     if out:
         check_target(out)
     tagger = Tagger.open(open_workspace(workspace).root)
-    rows = rows_of(tagger.stream(file), tagger.taxonomy)
-    if out is None:
-        with_bars(stream_csv, rows, sys.stdout)
-    else:
-        count = with_bars(write_tags, rows, out)
-        talk(f"{count} products tagged in {out}")
-    talk("Next: to keep these tags in the ledger, add the products to the catalogue and `fewtag bootstrap` again.")
+    write_rows(rows_of(tagger.stream(file), tagger.taxonomy), out)
+    talk("Next: to keep tags of new products in the ledger, add them to the catalogue and `fewtag bootstrap` again.")
+
+
+@app.command()
+def export(out: OutFile = None, workspace: WorkspaceFolder = None) -> None:
+    """Write the catalogue's tags, as the ledger has them.
+
+    Example: fewtag export -o tags.csv
+    """
+    from fewtag.tag_file import check_target, stored_rows
+
+    if out:
+        check_target(out)
+    write_rows(stored_rows(open_workspace(workspace)), out)
+    talk("Next: `fewtag explain PRODUCT_ID` says why a product has its tag.")
 
 
 @app.command()
 def explain(
-    product_id: Annotated[str, typer.Argument(help="As the catalogue has it.")], workspace: WorkspaceFolder = None, as_json: AsJson = False
+    product_id: Annotated[str, typer.Argument(metavar="PRODUCT_ID", help="As the catalogue has it.")],
+    workspace: WorkspaceFolder = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Show why a product has its tag: the likeliest categories, what calibration changed, and the nearest category words.
+    """Show why a product has its tag: its likeliest categories, and every tag that it has had.
+
+    similarity is how near the category's words are (the nearest stand in brackets), before what that makes of it as a probability,
+    calibrated the same with the encoder's bias taken out, and probability what it is after learning from the whole catalogue.
 
     Example: fewtag explain SKU-4711
     """
@@ -204,9 +222,10 @@ def print_explanation(found: Explanation, history: Sequence[StoredTag], taxonomy
             f"{each.probability:>11.3f}  {each.similarity:>10.3f}  {each.before_calibration:>6.3f}  {each.after_calibration:>10.3f}"
             f"  {each.path} ({each.nearest})"
         )
+    typer.echo("")
     for past in history:
         name = past.tag.category or "left open"
-        typer.echo(f"\n{past.at}: {name}, {past.tag.confidence:.2f} by {past.tag.stage} ({past.model.name}), run {past.run_id}")
+        typer.echo(f"{past.at}: {name}, {past.tag.confidence:.2f} by {past.tag.stage} ({past.model.name}), run {past.run_id}")
 
 
 @taxonomy_app.command()
@@ -221,6 +240,7 @@ def check(taxonomy: TaxonomyFile) -> None:
     typer.echo(str(tagger.taxonomy))
     if tagger.columns.file:
         typer.echo(f"first product: {next(tagger.products()).text}")
+    talk(*tagger.voices())
     for doubt in tagger.taxonomy.doubts():
         talk(f"Doubtful: {doubt}")
     talk(f"Next: `fewtag bootstrap {taxonomy}`" if tagger.columns.file else "Next: name its products with `catalogue: {file: ...}`")
@@ -259,6 +279,14 @@ def open_workspace(named: Path | None) -> Workspace:
     from fewtag.workspace import Workspace
 
     return Workspace.find(Path.cwd(), named)
+
+
+def write_rows(rows: Iterator[dict[str, Any]], out: Path | None) -> None:
+    """Write tags to a file, or as CSV to stdout, and say how many they were."""
+    from fewtag.tag_file import stream_csv, write_tags
+
+    count = with_bars(write_tags, rows, out) if out else with_bars(stream_csv, rows, sys.stdout)
+    talk(f"{count} products written to {out or 'standard output'}")
 
 
 def with_bars(work: Callable[..., T], *arguments: Any) -> T:

@@ -73,18 +73,23 @@ class Ladder:
 
     def fit(self, products: Sequence[Product]) -> Ladder:
         """Let the rungs learn from products without labels."""
-        if self._encoder:
-            self._encoder.prepare(unique_texts(products)[0])
+        self._prepare(products)
         self._zero_shot.fit(products)
         return self
 
     def predict_proba(self, products: Sequence[Product]) -> Probabilities:
         """Return float32 (n, n_classes): rows sum to 1, columns follow the taxonomy's classes."""
+        self._prepare(products)
         return self._zero_shot.predict_proba(products)
 
     def explain(self, product: Product) -> Evidence:
         """Return what the rung that speaks for a product says of every class, and why."""
         return self._zero_shot.explain(product)
+
+    def _prepare(self, products: Sequence[Product]) -> None:
+        """Embed the texts that are new, all at once rather than rung by rung."""
+        if self._encoder:
+            self._encoder.prepare(unique_texts(products)[0], "embedding products")
 
     def save(self, folder: Path) -> None:
         """Write what the rungs have learnt, each into a folder of its own."""

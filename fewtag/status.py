@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fewtag.errors import TaxonomyError, WorkspaceError
+from fewtag.errors import WorkspaceError
 from fewtag.store import Ledger
+from fewtag.tagger_folder import whole
 from fewtag.taxonomy import Taxonomy
 from fewtag.workspace import Workspace
 
@@ -53,13 +54,18 @@ class Status:
 def read_status(workspace: Workspace) -> Status:
     """Read where a workspace stands, the categories with most tags first; raises WorkspaceError where nothing has run yet."""
     with Ledger.open(workspace.ledger) as ledger:
-        if ledger.last_run() is None:
-            raise WorkspaceError("nothing has been tagged yet", mend="run `fewtag bootstrap taxonomy.yaml` first", where=workspace.root)
-        try:
-            taxonomy = Taxonomy.load(workspace.tagger / "taxonomy.yaml")
-        except TaxonomyError:
-            raise WorkspaceError("the tagger is damaged", mend="delete this folder and bootstrap again", where=workspace.tagger) from None
-        return status_of(ledger, taxonomy)
+        return status_of(ledger, tagged_taxonomy(workspace, ledger))
+
+
+def tagged_taxonomy(workspace: Workspace, ledger: Ledger) -> Taxonomy:
+    """Return the taxonomy of a workspace's last bootstrap; raises WorkspaceError where nothing has run yet.
+
+    The trap: while a bootstrap with a changed taxonomy is under way, the tags that hold may name categories of the one before.
+    """
+    if ledger.last_run() is None:
+        raise WorkspaceError("nothing has been tagged yet", mend="run `fewtag bootstrap taxonomy.yaml` first", where=workspace.root)
+    with whole(workspace.tagger):
+        return Taxonomy.load(workspace.tagger / "taxonomy.yaml")
 
 
 def tag_counts(workspace: Workspace | None, taxonomy: Taxonomy) -> dict[str, int]:

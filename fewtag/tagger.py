@@ -22,7 +22,7 @@ import numpy as np
 
 from fewtag import __version__
 from fewtag.catalogue import as_products, read_catalogue
-from fewtag.catalogue_file import CatalogueSettings
+from fewtag.catalogue_file import Columns
 from fewtag.core import Product, Tag
 from fewtag.decide import PRECISION, decide
 from fewtag.errors import CatalogueError, FewtagError, ModelError
@@ -103,7 +103,7 @@ class Tagger:
         self.settings = ModelSettings(preset=preset) if isinstance(preset, str) else preset
         self._preset = resolve(self.settings)
         self.prompt = prompt
-        self.columns = CatalogueSettings("")
+        self.columns = Columns()
         self.workspace = Workspace(Path(workspace) if workspace else self._temporary())
         self.workspace.is_there()  # one that a newer fewtag made is refused now rather than after the work
         self._fitted = ""
@@ -140,7 +140,8 @@ class Tagger:
         tagger = cls.load(place.tagger, workspace=place.root)
         with Ledger.open(place.ledger) as ledger:
             if run := ledger.last_run("bootstrap"):
-                tagger.columns = CatalogueSettings(**json.loads(run.settings)["columns"])
+                columns = Columns(**json.loads(run.settings)["columns"])
+                tagger.columns = replace(columns, file=columns.file and str(place.root.resolve().parent / columns.file))
         return tagger
 
     @property
@@ -175,7 +176,7 @@ class Tagger:
         """
         products = self._catalogue_file() if products is None else products
         catalogue = self._bare(products)
-        columns = replace(self.columns, file=str(Path(products).resolve()) if isinstance(products, str | Path) else "")
+        columns = replace(self.columns, file=self._place_of(products))
         texts = _digest(f"{product.id}\0{product.text}" for product in catalogue)
         fitted = _digest([texts, self.taxonomy.version, *asdict(self._ladder.parts.identity).values(), str(self.seed), __version__])
         fingerprint = _digest([fitted, str(self.precision), repr(columns)])
@@ -336,6 +337,13 @@ class Tagger:
             problem = "the taxonomy names no catalogue"
             raise CatalogueError(problem, mend="add `catalogue: {file: products.csv}` to its file, or give the products (--catalogue)")
         return self.columns.file
+
+    def _place_of(self, products: Any) -> str:
+        """Return where a catalogue's file lies, from the workspace's folder on where it is below that: so both can be moved together."""
+        if not isinstance(products, str | Path):
+            return ""
+        file, home = Path(products).resolve(), self.workspace.root.resolve().parent
+        return str(file.relative_to(home) if file.is_relative_to(home) else file)
 
     def _bare(self, products: Any) -> list[Product]:
         """List products without their columns, which nothing here reads and which are most of a large catalogue's memory."""

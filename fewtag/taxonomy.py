@@ -84,6 +84,7 @@ class Taxonomy:
         if not self._categories:
             raise TaxonomyError("the taxonomy has no categories", mend="list at least one under `categories:`", where=source)
         self.name = name
+        self._language_is_given = bool(language)
         said = language or language_of(category.name for category in self._categories.values())
         self.language = re.split("[-_]", said)[0].lower()  # "zh-CN" is looked up as "zh"
         self.graph = self._build()
@@ -244,7 +245,14 @@ class Taxonomy:
             if other != node
         ]
         alone = [f"{node} has a single child, so that to back off to it says nothing" for node in self if len(self.children(node)) == 1]
-        return same + borrowed + alone
+        return [*self._doubts_of_all(), *same, *borrowed, *alone]
+
+    def _doubts_of_all(self) -> Iterator[str]:
+        foreign = next((name for category in self._categories.values() if not (name := category.name).isascii()), "")
+        if foreign and self.language == "en" and not self._language_is_given:
+            yield f"no language is given, so English is assumed, and '{foreign}' hardly is: add `language: de`, or whichever it is"
+        if len(self.classes) == 1:
+            yield "there is a single category, so that nothing can be told apart, and every product is left open"
 
     @cached_property
     def reach(self) -> sparse.csr_matrix:

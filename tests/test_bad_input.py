@@ -320,6 +320,7 @@ WORKSPACE_MISTAKES = [
     Mistake("status without a workspace", nothing, NO_WORKSPACE, ("status",)),
     Mistake("tag without a workspace", nothing, NO_WORKSPACE, ("tag", "products.csv", "-o", "out.csv")),
     Mistake("explain without a workspace", nothing, NO_WORKSPACE, ("explain", "A1")),
+    Mistake("export without a workspace", nothing, NO_WORKSPACE, ("export", "-o", "out.csv")),
     Mistake("named workspace that is not there", nothing, NO_WORKSPACE.replace("{shop}", "no"), ("status", "--workspace", "no")),
     *(
         Mistake(
@@ -433,10 +434,17 @@ LATER_MISTAKES = [
     Mistake("vocabulary that is none", write(f"{TAGGER}/zero_shot/ngrams.json", "{"), DAMAGED, ("explain", "A1")),
     Mistake("taxonomy of the tagger that is gone", delete(f"{TAGGER}/taxonomy.yaml"), DAMAGED, ("explain", "A1")),
     Mistake("status without the tagger's taxonomy", delete(f"{TAGGER}/taxonomy.yaml"), DAMAGED, ("status",)),
+    Mistake("export without the tagger's taxonomy", delete(f"{TAGGER}/taxonomy.yaml"), DAMAGED, ("export", "-o", "out.csv")),
+    Mistake(
+        "export of an unknown kind",
+        nothing,
+        "out.xlsx: 'out.xlsx' is of no known kind -> name a file that ends in .csv, .jsonl, .parquet",
+        ("export", "-o", "out.xlsx"),
+    ),
     Mistake(
         "tagger that is gone",
         delete(TAGGER),
-        "{shop}/.fewtag/tagger: there is no tagger here -> name a folder that `Tagger.save` wrote, or bootstrap first",
+        "{shop}/.fewtag/tagger: there is no tagger here -> run `fewtag bootstrap` (again), or name a folder that `Tagger.save` wrote",
         ("tag", "products.csv"),
     ),
     Mistake(

@@ -48,7 +48,7 @@ VOICES = [
     "language model: none, encoder scores decide alone",
 ]
 IDS_MADE = "2 categories had no id; the ids made from their paths now stand in taxonomy.yaml"
-NEXT = "Next: `fewtag status` shows the categories, `fewtag explain PRODUCT_ID` one product."
+NEXT = "Next: `fewtag status` shows the categories, `fewtag explain PRODUCT_ID` one product, `fewtag export -o FILE` writes all tags."
 HEAVY = {"torch", "transformers", "sentence_transformers", "sklearn", "numpy", "sqlalchemy"}
 LOADED = """
 import atexit, sys
@@ -121,8 +121,10 @@ def test_bootstrap_prints_json_for_machines(shop: Path, run: Run) -> None:
 
 
 def test_where_nothing_is_sure_enough_nothing_is_tagged(shop: Path, run: Run) -> None:
-    outcome = json.loads(run("bootstrap", "taxonomy.yaml", "--precision", "1", "--json").out)
-    assert (outcome["products"], outcome["tagged"], outcome["backed_off"] + outcome["abstained"]) == (12, 0, 12)
+    (shop / "products.csv").write_text("sku,title,brand\n" + "".join(f"A{number},{number:03b},\n" for number in range(8)), encoding="utf-8")
+    said = run("bootstrap", "taxonomy.yaml", "--json")
+    assert json.loads(said.out) == ALL_TAGGED | {"products": 8, "tagged": 0, "abstained": 8}
+    assert said.talk[-2:] == ["Most products are left open: --precision 0.5 tags more of them, less surely.", NEXT]
 
 
 def test_bootstrap_takes_another_catalogue(shop: Path, run: Run) -> None:
@@ -258,7 +260,8 @@ def test_tag_prints_csv_where_no_file_is_named(tagged: Path, run: Run) -> None:
         ("N2", "soap", "日用 > 香皂"),
     ]
     assert json.loads(rows[0]["alternatives"])[0] == ["tea", float(rows[0]["confidence"])]
-    assert said.talk == ["Next: to keep these tags in the ledger, add the products to the catalogue and `fewtag bootstrap` again."]
+    next_step = "Next: to keep tags of new products in the ledger, add them to the catalogue and `fewtag bootstrap` again."
+    assert said.talk == ["2 products written to standard output", next_step]
 
 
 def test_tag_leaves_the_ledger_as_it_is(tagged: Path, run: Run) -> None:
@@ -271,13 +274,39 @@ def test_tag_leaves_the_ledger_as_it_is(tagged: Path, run: Run) -> None:
 def test_tag_writes_the_same_rows_in_every_kind_of_file(tagged: Path, run: Run) -> None:
     for name in ("out.csv", "out.jsonl", "out.parquet"):
         said = run("tag", "products.csv", "-o", name)
-        assert (said.code, said.out, said.talk[0]) == (0, "", f"12 products tagged in {name}")
+        assert (said.code, said.out, said.talk[0]) == (0, "", f"12 products written to {name}")
     assert run("tag", "products.csv").out.encode() == (tagged / "out.csv").read_bytes()
     rows = [json.loads(line) for line in (tagged / "out.jsonl").read_text(encoding="utf-8").splitlines()]
     assert {row["product_id"]: row["category"] for row in rows} == BY_HAND
     assert parquet.read_table(tagged / "out.parquet").to_pylist() == rows
     texts = [{name: str(value) for name, value in row.items()} for row in rows]
     assert list(csv.DictReader(io.StringIO((tagged / "out.csv").read_text(encoding="utf-8")))) == texts
+
+
+def test_export_writes_the_tags_of_the_ledger_in_the_order_of_the_catalogue(tagged: Path, run: Run) -> None:
+    said = run("export", "-o", "tags.jsonl")
+    assert (said.code, said.out) == (0, "")
+    assert said.talk == ["12 products written to tags.jsonl", "Next: `fewtag explain PRODUCT_ID` says why a product has its tag."]
+    rows = [json.loads(line) for line in (tagged / "tags.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(row["product_id"], row["category"]) for row in rows] == list(BY_HAND.items())
+    assert [row["path"] for row in rows[:3]] == ["饮料 > 茶叶", "饮料 > 茶叶", "饮料 > 咖啡"]
+    exported = run("export").out
+    assert exported == run("tag", "products.csv").out
+
+
+def test_export_leaves_out_a_product_that_has_left_the_catalogue(tagged: Path, run: Run) -> None:
+    edit("products.csv", "A12,大浴巾 加厚,柔\n", "")
+    assert run("bootstrap", "taxonomy.yaml").code == 0
+    assert [row["product_id"] for row in csv.DictReader(io.StringIO(run("export").out))] == list(BY_HAND)[:-1]
+
+
+def test_export_of_tags_whose_category_is_gone_names_its_id(tagged: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit("taxonomy.yaml", "id: tea", "id: leaves")
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "add_tags", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert run("bootstrap", "taxonomy.yaml").code == 130
+    rows = list(csv.DictReader(io.StringIO(run("export").out)))
+    assert [(row["category"], row["path"]) for row in rows[1:3]] == [("tea", "tea"), ("饮料/咖啡", "饮料 > 咖啡")]
 
 
 def test_stdout_is_utf_8_whatever_the_terminal_speaks(tagged: Path, run: Run) -> None:
@@ -325,7 +354,7 @@ def test_taxonomy_check_shows_the_first_product_and_the_doubts(shop: Path, run: 
     said = run("taxonomy", "check", "taxonomy.yaml")
     assert said.code == 0
     assert said.out == f"{VOICES[0]}\nfirst product: 西湖绿茶 250g 山云\n"
-    assert said.talk == ["Doubtful: the alias '果汁' of tea is the name of juice", "Next: `fewtag bootstrap taxonomy.yaml`"]
+    assert said.talk == [*VOICES[1:], "Doubtful: the alias '果汁' of tea is the name of juice", "Next: `fewtag bootstrap taxonomy.yaml`"]
     assert sorted(path.name for path in shop.iterdir()) == ["products.csv", "taxonomy.yaml"]
 
 
@@ -333,7 +362,7 @@ def test_taxonomy_check_asks_for_a_catalogue_where_there_is_none(shop: Path, run
     (shop / "taxonomy.yaml").write_text("categories: [茶, 汤]\n", encoding="utf-8")
     said = run("taxonomy", "check", "taxonomy.yaml")
     assert said.out == "taxonomy: 2 categories, 2 of them assignable, in language 'zh'\n"
-    assert said.talk == ["Next: name its products with `catalogue: {file: ...}`"]
+    assert said.talk == [*VOICES[1:], "Next: name its products with `catalogue: {file: ...}`"]
 
 
 def test_taxonomy_show_draws_the_tree(shop: Path, run: Run) -> None:

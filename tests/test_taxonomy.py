@@ -247,6 +247,18 @@ def test_doubts_name_equal_paths_borrowed_names_and_only_children() -> None:
     ]
 
 
+@pytest.mark.parametrize("language", [None, "de"])
+def test_a_language_that_was_only_guessed_is_doubted_where_a_name_looks_like_another(language: str | None) -> None:
+    doubts = Taxonomy.from_paths(["Möbel > Tische", "Möbel > Stühle"], language=language).doubts()
+    said = ["no language is given, so English is assumed, and 'Möbel' hardly is: add `language: de`, or whichever it is"]
+    assert doubts == ([] if language else said)
+
+
+def test_a_single_category_is_doubted() -> None:
+    [doubt] = Taxonomy.from_paths(["Tea"]).doubts()
+    assert doubt == "there is a single category, so that nothing can be told apart, and every product is left open"
+
+
 # sums over subtrees
 
 

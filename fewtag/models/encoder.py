@@ -93,10 +93,10 @@ class CachedEncoder:
         self.encoder, self.identity = encoder, encoder.identity
         self._cache = VectorCache(folder, encoder.identity)
 
-    def prepare(self, texts: Sequence[str]) -> None:
+    def prepare(self, texts: Sequence[str], what: str = "embedding categories") -> None:
         """Embed the texts that are new, step by step and kept after each, so that a kill loses one step."""
         missing = self._cache.missing(texts)
-        with bar("embedding", len(missing)) as done:
+        with bar(what, len(missing)) as done:
             for start in range(0, len(missing), TEXTS_PER_STEP):
                 step = missing[start : start + TEXTS_PER_STEP]
                 self._cache.add(step, self.encoder.encode(step))
