@@ -25,11 +25,16 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What a person, or a file that a person trusts, says: this product belongs to this category (an id)."""
+    """What a person, or a file that a person trusts, says: this product belongs to this category (an id), or, `negative`, does not.
+
+    `source` is who says so. `weight`, above 0 and up to 1, is how much it counts in training: less than 1 for a tag that is learnt from.
+    """
 
     product_id: str
     category: str
     source: str = ""
+    negative: bool = False
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
