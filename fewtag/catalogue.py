@@ -25,7 +25,9 @@ ID_COLUMNS: Final = ("id", "sku", "product_id", "productid", "asin", "handle", "
 TEXT_COLUMNS: Final = ("title", "name", "text", "product_name", "product_title", "product", "商品名称", "标题", "名称", "商品")
 SEPARATORS: Final = ".,;:|/-"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
-_HTML_TAG: Final = re.compile(r"</?[A-Za-z][A-Za-z0-9]*(?:\s[^<>]*)?/?>")
+_HTML_TAG: Final = re.compile(
+    r"</?(?:a|b|br|div|em|font|h[1-6]|hr|i|img|li|ol|p|small|span|strong|sub|sup|table|tbody|td|th|tr|u|ul)(?:\s[^<>]*=[^<>]*)?\s*/?>", re.I
+)
 _SEPARATOR_RUN: Final = re.compile(r"[.,;:|/-](?:\s*[.,;:|/-])+")
 
 

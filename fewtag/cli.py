@@ -67,6 +67,7 @@ OutFile = Annotated[Path | None, typer.Option("-o", "--out", help="Where to writ
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 SHOWN = 20
+LOW_PRECISION = 0.5
 T = TypeVar("T")
 
 
@@ -111,14 +112,14 @@ def bootstrap(
     talk(str(tagger.taxonomy), *tagger.voices())
     outcome = with_bars(tagger.bootstrap, catalogue)
     try:
-        if made := write_ids(taxonomy):
-            talk(f"{made} categories had no id; the ids made from their paths now stand in {taxonomy}")
+        if tagger.ids_made:
+            talk(f"{write_ids(taxonomy)} categories had no id; the ids made from their paths now stand in {taxonomy}")
     except FewtagError as error:  # the tags are there and right
         talk(f"Categories without an id are known by their paths; the ids could not be written into {taxonomy}: {error.problem}")
     if outcome.unchanged:
         talk("Nothing has changed since the last run: its tags stand.")
-    if outcome.abstained > 0.8 * outcome.products:
-        talk(f"Most products are left open: --precision {min(precision, 0.5)} tags more of them, less surely.")
+    if outcome.mostly_open and precision > LOW_PRECISION:
+        talk(f"Most products are left open: --precision {LOW_PRECISION} tags more of them, less surely.")
     if outcome.resumed_at:
         talk(f"Went on behind the {outcome.resumed_at} products of the interrupted run.")
     line = (
@@ -196,7 +197,8 @@ def explain(
     """Show why a product has its tag: its likeliest categories, and every tag that it has had.
 
     similarity is how near the category's words are (the nearest stand in brackets), before what that makes of it as a probability,
-    calibrated the same with the encoder's bias taken out, and probability what it is after learning from the whole catalogue.
+    calibrated the same with the encoder's bias taken out and a language model's opinion added, and probability what it is after
+    learning from the whole catalogue.
 
     Example: fewtag explain SKU-4711
     """

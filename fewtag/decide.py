@@ -37,31 +37,24 @@ def decide(
         return []
     nodes = tuple(taxonomy)
     best = probabilities.argmax(axis=1)
-    sums = np.minimum(taxonomy.subtree_sums(probabilities), 1.0)
-    on_the_way = taxonomy.reach.T.tocsr()[best].toarray() > 0
-    allowed = on_the_way & (sums >= precision) & (_odds(sums) >= EVIDENCE * _odds(_random_guess(taxonomy)))
-    chosen = np.where(allowed, _depths(taxonomy) + sums, -1).argmax(axis=1)
+    way = taxonomy.ways[best]
+    sums = np.minimum(np.take_along_axis(taxonomy.subtree_sums(probabilities), way, axis=1), 1.0)
+    allowed = (sums >= precision) & (_odds(sums) >= EVIDENCE * _odds(_random_guess(taxonomy))[way])
+    place = np.where(allowed, taxonomy.depths[way] + sums, -1).argmax(axis=1)[:, None]
+    chosen, confidence = (np.take_along_axis(each, place, axis=1)[:, 0] for each in (way, sums))
     tagged = allowed.any(axis=1)
     top = _top(probabilities, ALTERNATIVES)
     return [
         Tag(
             product_id,
             nodes[chosen[row]] if tagged[row] else None,
-            float(sums[row, chosen[row]] if tagged[row] else probabilities[row, best[row]]),
+            float(confidence[row] if tagged[row] else probabilities[row, best[row]]),
             stage,
             tuple((taxonomy.classes[column], float(probabilities[row, column])) for column in top[row]),
             float(probabilities[row, best[row]]),
         )
         for row, product_id in enumerate(product_ids)
     ]
-
-
-def _depths(taxonomy: Taxonomy) -> npt.NDArray[np.int64]:
-    """Return the length of the longest way to each category, (n_categories,): each lies deeper than all of its parents."""
-    depths: dict[str, int] = {}
-    for node in sorted(taxonomy, key=lambda each: len(taxonomy.ancestors(each))):  # a parent has fewer above it, so it comes before
-        depths[node] = 1 + max((depths[parent] for parent in taxonomy.parents(node)), default=0)
-    return np.array([depths[node] for node in taxonomy])
 
 
 def _random_guess(taxonomy: Taxonomy) -> npt.NDArray[np.float32]:

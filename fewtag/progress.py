@@ -12,9 +12,9 @@ _shown: ContextVar[bool] = ContextVar("shown", default=False)
 
 
 @contextmanager
-def shown(on: bool = True) -> Iterator[None]:
+def shown() -> Iterator[None]:
     """Turn the bars on for all work within."""
-    token = _shown.set(on)
+    token = _shown.set(True)
     try:
         yield
     finally:

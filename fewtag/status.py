@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from fewtag.errors import WorkspaceError
 from fewtag.store import Ledger
-from fewtag.tagger_folder import whole
+from fewtag.tagger_folder import TAXONOMY, whole
 from fewtag.taxonomy import Taxonomy
 from fewtag.workspace import Workspace
 
@@ -65,7 +65,7 @@ def tagged_taxonomy(workspace: Workspace, ledger: Ledger) -> Taxonomy:
     if ledger.last_run() is None:
         raise WorkspaceError("nothing has been tagged yet", mend="run `fewtag bootstrap taxonomy.yaml` first", where=workspace.root)
     with whole(workspace.tagger):
-        return Taxonomy.load(workspace.tagger / "taxonomy.yaml")
+        return Taxonomy.from_json((workspace.tagger / TAXONOMY).read_text(encoding="utf-8"))
 
 
 def tag_counts(workspace: Workspace | None, taxonomy: Taxonomy) -> dict[str, int]:

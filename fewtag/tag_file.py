@@ -45,7 +45,7 @@ def rows_of(tags: Iterable[Tag], taxonomy: Taxonomy) -> Iterator[Row]:
 
 
 def stored_rows(workspace: Workspace) -> Iterator[Row]:
-    """Yield the tags that hold in a workspace's ledger, in the order of its catalogue, as rows of `COLUMNS`."""
+    """Yield the tags that hold in a workspace's ledger, in the order in which they were written, as rows of `COLUMNS`."""
     with Ledger.open(workspace.ledger) as ledger:
         yield from rows_of((stored.tag for stored in ledger.latest()), tagged_taxonomy(workspace, ledger))
 

@@ -32,10 +32,10 @@ from fewtag.models.presets import resolve
 from fewtag.progress import bar
 from fewtag.status import tally
 from fewtag.store import Ledger, Run, StoredTag
-from fewtag.tagger_folder import SavedTagger, is_saved, read_saved, replacing_folder, whole, write_saved
+from fewtag.tagger_folder import TAXONOMY, SavedTagger, is_saved, read_saved, replacing_folder, whole, write_saved
 from fewtag.taxonomy import Taxonomy
 from fewtag.taxonomy_file import ModelSettings, read_taxonomy_file
-from fewtag.workspace import Workspace
+from fewtag.workspace import Workspace, write_atomically
 
 TAGS_PER_BATCH: Final = 4096
 CELLS_PER_BATCH: Final = 2**24
@@ -55,6 +55,11 @@ class Outcome:
     abstained: int
     resumed_at: int = 0
     unchanged: bool = False
+
+    @property
+    def mostly_open(self) -> bool:
+        """Whether four of five products or more were left open."""
+        return 5 * self.abstained >= 4 * self.products
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,8 @@ class Tagger:
         self._preset = resolve(self.settings)
         self.prompt = prompt
         self.columns = Columns()
+        self.ids_made = 0
+        """How many categories of the taxonomy's file have no id of their own."""
         self.workspace = Workspace(Path(workspace) if workspace else self._temporary())
         self.workspace.is_there()  # one that a newer fewtag made is refused now rather than after the work
         self._fitted = ""
@@ -118,8 +125,9 @@ class Tagger:
         file = read_taxonomy_file(path)
         folder = file.path.parent
 
-        def place(model: str | None) -> str | None:
-            return str((folder / model).resolve()) if model and (folder / model).is_dir() else model
+        def place(name: str | None) -> str | None:
+            own = name and (name.endswith(".j2") or (folder / name).is_dir())
+            return str((folder / name).resolve()) if name and own else name
 
         models = replace(
             file.models,
@@ -128,7 +136,8 @@ class Tagger:
             lm=place(file.models.lm),
             classifier=place(file.models.classifier),
         )
-        tagger = cls(file.taxonomy, preset=models, prompt=file.prompt, **arguments)
+        tagger = cls(file.taxonomy, preset=models, prompt=place(file.prompt), **arguments)
+        tagger.ids_made = file.ids_made
         if file.catalogue:
             tagger.columns = replace(file.catalogue, file=str((folder / file.catalogue.file).resolve()))
         return tagger
@@ -179,7 +188,7 @@ class Tagger:
         columns = replace(self.columns, file=self._place_of(products))
         texts = _digest(f"{product.id}\0{product.text}" for product in catalogue)
         fitted = _digest([texts, self.taxonomy.version, *asdict(self._ladder.parts.identity).values(), str(self.seed), __version__])
-        fingerprint = _digest([fitted, str(self.precision), repr(columns)])
+        fingerprint = _digest([fitted, str(self.precision), repr(replace(columns, where=""))])  # lines move, and no tag with them
         Workspace.create(self.workspace.root)  # not earlier: a catalogue that cannot be read leaves nothing behind
         with self.workspace.lock(), Ledger.open(self.workspace.ledger) as ledger:
             self._learn(catalogue, fitted)
@@ -197,23 +206,22 @@ class Tagger:
         return list(self.stream(products))
 
     def stream(self, products: Any) -> Iterator[Tag]:
-        """Yield one tag per product, in order, holding no more than a batch in memory where `products` is the path of a file."""
+        """Yield one tag per product, in order; of the path of a file no more than a batch, and the ids, are held in memory."""
         self._must_be_fitted()
-        is_file = isinstance(products, str | Path)
-        source: Any = read_catalogue(replace(self.columns, file=str(products))) if is_file else self._products(products)
-        with bar("tagging", None if is_file else len(source)) as done:
+        source = self._read(products)
+        with bar("tagging", len(source) if isinstance(source, list) else None) as done:
             for batch in self._batches(source):
                 yield from self._decide(batch)
                 done.update(len(batch))
 
     def predict_proba(self, products: Any) -> Probabilities:
         """Return float32 (n, len(classes_)): rows sum to 1, columns follow `classes_`."""
-        rows = [self._probabilities(batch) for batch in self._batches(self._products(products))]
+        rows = [self._probabilities(batch) for batch in self._batches(self._read(products))]
         return np.concatenate(rows) if rows else np.empty((0, len(self.classes_)), dtype=np.float32)
 
     def explain(self, product: Product | str, shortlist: int = 5) -> Explanation:
         """Return why a product is tagged as it is: its likeliest categories with the scores that led there."""
-        [product] = self._products([product])
+        [product] = as_products([product], self.columns)
         self._must_be_fitted()
         taxonomy, evidence = self.taxonomy.primary, self._ladder.explain(product)
         [tag] = decide([product.id], evidence.probability[None], taxonomy, self.precision, self._ladder.stage)
@@ -253,7 +261,7 @@ class Tagger:
         self._must_be_fitted()
         with replacing_folder(Path(folder)) as beside:
             self._ladder.save(beside)
-            self.taxonomy.save(beside / "taxonomy.yaml")
+            write_atomically(beside / TAXONOMY, self.taxonomy.to_json().encode())
             write_saved(self._saved(), beside)
 
     @classmethod
@@ -266,7 +274,7 @@ class Tagger:
         saved = read_saved(place)
         with whole(place):
             tagger = cls(
-                Taxonomy.load(place / "taxonomy.yaml"),
+                Taxonomy.from_json((place / TAXONOMY).read_text(encoding="utf-8")),
                 preset=saved.settings,
                 prompt=saved.prompt,
                 precision=saved.precision,
@@ -347,9 +355,8 @@ class Tagger:
 
     def _bare(self, products: Any) -> list[Product]:
         """List products without their columns, which nothing here reads and which are most of a large catalogue's memory."""
-        is_file = isinstance(products, str | Path)
-        source = read_catalogue(replace(self.columns, file=str(products))) if is_file else self._products(products)
-        bare = [Product(product.id, product.text) for product in source]
+        nothing: dict[str, str] = {}
+        bare = [Product(product.id, product.text, nothing) for product in self._read(products)]
         if not bare:
             raise CatalogueError("there are no products", mend="give at least one")
         return bare
@@ -360,8 +367,11 @@ class Tagger:
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return Path(folder)
 
-    def _products(self, source: Any) -> list[Product]:
-        return as_products(source, self.columns)
+    def _read(self, products: Any) -> Iterator[Product] | list[Product]:
+        """Give products one by one where they are a file, else as a list."""
+        if isinstance(products, str | Path):
+            return read_catalogue(replace(self.columns, file=str(products)))
+        return as_products(products, self.columns)
 
     def _must_be_fitted(self) -> None:
         if not self._fitted:

@@ -18,6 +18,7 @@ from fewtag.workspace import write_atomically, writing
 
 FORMAT: Final = 1
 ABOUT: Final = "tagger.json"
+TAXONOMY: Final = "taxonomy.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,8 @@ def replacing_folder(place: Path) -> Iterator[Path]:
 
     Raises WorkspaceError where something that is no tagger stands there, or nothing can be written.
     """
-    if place.exists() and not is_saved(place):
+    empty = place.is_dir() and not any(place.iterdir())
+    if place.exists() and not empty and not is_saved(place):
         problem = "something else stands where the tagger should go"
         raise WorkspaceError(problem, mend="move it away, or name another folder", where=place)
     beside, old = place.with_name(f"{place.name}.part"), _old(place)

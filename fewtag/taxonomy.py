@@ -127,6 +127,18 @@ class Taxonomy:
 
         write_taxonomy(self, Path(path))
 
+    def to_json(self) -> str:
+        """Write all that the taxonomy says, for machines: a hundred times as fast to read as YAML, without comments and lines."""
+        content = [{key: value for key, value in asdict(category).items() if key != "line"} for category in self._categories.values()]
+        return json.dumps([self.name, self.language, content], ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Taxonomy:
+        """Read back what `to_json` wrote, as an equal taxonomy."""
+        name, language, content = json.loads(text)
+        lists = ("aliases", "examples", "parents")
+        return cls((Category(**row | {key: tuple(row[key]) for key in lists}) for row in content), name=name, language=language)
+
     def __getitem__(self, category: str) -> Category:
         return self._categories[category]
 
@@ -270,6 +282,22 @@ class Taxonomy:
         return sums
 
     @cached_property
+    def depths(self) -> npt.NDArray[np.int64]:
+        """The length of the longest way to each category, (n_categories,) in file order: each lies deeper than all of its parents."""
+        depths: dict[str, int] = {}
+        for node in nx.topological_sort(self.graph):
+            depths[node] = 1 + max((depths[parent] for parent in self.parents(node)), default=0)
+        return np.array([depths[node] for node in self])
+
+    @cached_property
+    def ways(self) -> npt.NDArray[np.int64]:
+        """The way to each class: rows of `reach`, the class itself last and in place of whatever is missing, (n_classes, longest)."""
+        row = {node: number for number, node in enumerate(self)}
+        trails = [[row[node] for node in (*self.ancestors(leaf), leaf)] for leaf in self.classes]
+        longest = max(map(len, trails))
+        return np.array([trail + trail[-1:] * (longest - len(trail)) for trail in trails])
+
+    @cached_property
     def facets(self) -> tuple[Facet, ...]:
         """The main facet, of all roots without a `select` of their own, and one facet for each root that has one."""
         own = [root for root in self.roots if self[root].select]
@@ -303,8 +331,7 @@ class Taxonomy:
     @cached_property
     def version(self) -> str:
         """The start of the SHA-256 of all that the taxonomy says, line numbers apart."""
-        content = [{key: value for key, value in asdict(category).items() if key != "line"} for category in self._categories.values()]
-        return hashlib.sha256(json.dumps([self.name, self.language, content], ensure_ascii=False).encode()).hexdigest()[:12]
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
 
     @cached_property
     def _ancestors(self) -> dict[str, tuple[str, ...]]:

@@ -1,6 +1,6 @@
 """Reads and writes taxonomy.yaml: the categories, and what the file says of the catalogue, the models and the prompt.
 
-The trap: YAML turns `No` into false and `2024` into a number, and keeps silent about it; here every text is checked to be one.
+The trap: YAML turns `true`, `1.50` and `007` into something else than their text, and keeps silent about it; here that is an error.
 """
 
 from __future__ import annotations

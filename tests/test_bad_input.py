@@ -432,9 +432,9 @@ LATER_MISTAKES = [
     Mistake("tensors that are none", write(TENSORS, "x"), DAMAGED, ("tag", "products.csv")),
     Mistake("tensors that are gone", delete(TENSORS), DAMAGED),
     Mistake("vocabulary that is none", write(f"{TAGGER}/zero_shot/ngrams.json", "{"), DAMAGED, ("explain", "A1")),
-    Mistake("taxonomy of the tagger that is gone", delete(f"{TAGGER}/taxonomy.yaml"), DAMAGED, ("explain", "A1")),
-    Mistake("status without the tagger's taxonomy", delete(f"{TAGGER}/taxonomy.yaml"), DAMAGED, ("status",)),
-    Mistake("export without the tagger's taxonomy", delete(f"{TAGGER}/taxonomy.yaml"), DAMAGED, ("export", "-o", "out.csv")),
+    Mistake("taxonomy of the tagger that is gone", delete(f"{TAGGER}/taxonomy.json"), DAMAGED, ("explain", "A1")),
+    Mistake("status without the tagger's taxonomy", delete(f"{TAGGER}/taxonomy.json"), DAMAGED, ("status",)),
+    Mistake("export without the tagger's taxonomy", delete(f"{TAGGER}/taxonomy.json"), DAMAGED, ("export", "-o", "out.csv")),
     Mistake(
         "export of an unknown kind",
         nothing,
@@ -467,7 +467,7 @@ def test_a_mistake_behind_a_bootstrap_is_told_with_its_mend_and_leaves_all_as_it
     refused(tagged, run, mistake)
 
 
-@pytest.mark.parametrize("damage", [write(f"{TAGGER}/tagger.json", "{"), write(TENSORS, "x"), delete(f"{TAGGER}/taxonomy.yaml")])
+@pytest.mark.parametrize("damage", [write(f"{TAGGER}/tagger.json", "{"), write(TENSORS, "x"), delete(f"{TAGGER}/taxonomy.json")])
 def test_what_mends_a_damaged_tagger_mends_it(tagged: Path, run: Run, damage: Change) -> None:
     tags = run("tag", "products.csv").out
     damage()
@@ -519,7 +519,7 @@ def goes_on(shop: Path, run: Run) -> None:
     ("earlier", "where"),
     [
         (0, ".fewtag/workspace.json"),
-        (1, ".fewtag/tagger.part/taxonomy.yaml"),
+        (1, ".fewtag/tagger.part/taxonomy.json"),
         (2, ".fewtag/tagger.part/tagger.json"),
     ],
 )

@@ -685,6 +685,7 @@ def test_values_of_a_frame_become_text() -> None:
         ("龙井茶叶。 ", "龙井茶叶。"),
         ("<p class='x'>Green <B>tea</B><br/>250 g</p>", "Green tea 250 g"),
         ("&lt;b&gt;Tea&lt;/b&gt;", "Tea"),
+        ("Ring <Gold 585>, cable <USB>, size a<b and c>d", "Ring <Gold 585>, cable <USB>, size a<b and c>d"),
         ("tubes < 5 mm and > 2 mm, x<y, <3 tea, 5<6>4", "tubes < 5 mm and > 2 mm, x<y, <3 tea, 5<6>4"),
         (" . - ", ""),
     ],

@@ -119,7 +119,7 @@ def test_the_status_of_a_workspace_reads_the_taxonomy_that_its_tagger_was_made_w
         read_status(workspace)
     assert str(told.value) == f"{workspace.tagger}: the tagger is damaged -> delete this folder and bootstrap again"
     workspace.tagger.mkdir()
-    SHOP.save(workspace.tagger / "taxonomy.yaml")
+    (workspace.tagger / "taxonomy.json").write_text(SHOP.to_json(), encoding="utf-8")
     assert read_status(workspace) == status_of(ledger, SHOP)
 
 

@@ -174,13 +174,13 @@ def test_the_rows_of_a_workspace_are_the_tags_that_hold_in_the_order_of_its_cata
         list(stored_rows(workspace))
     assert str(told.value) == f"{workspace.root}: nothing has been tagged yet -> run `fewtag bootstrap taxonomy.yaml` first"
     workspace.tagger.mkdir()
-    SHOP.save(workspace.tagger / "taxonomy.yaml")
+    (workspace.tagger / "taxonomy.json").write_text(SHOP.to_json(), encoding="utf-8")
     with Ledger.open(workspace.ledger) as ledger:
         for fingerprint, tags in (("first", TAGS[:2]), ("second", TAGS[::-1])):
             run = ledger.start_run("bootstrap", fingerprint, SHOP.version, 0, {})
             ledger.add_tags(run, ModelIdentity("minilm"), tags)
             ledger.finish_run(run)
-    assert list(stored_rows(workspace)) == list(rows_of(TAGS[::-1], Taxonomy.load(workspace.tagger / "taxonomy.yaml")))
+    assert list(stored_rows(workspace)) == list(rows_of(TAGS[::-1], SHOP))
     assert [row["product_id"] for row in stored_rows(workspace)] == ["三", '2, "two"\n', "1"]
 
 

@@ -603,6 +603,26 @@ def test_a_shop_that_is_moved_with_its_workspace_finds_its_catalogue_again(tmp_p
     assert Tagger.from_file(tmp_path / "moved" / "taxonomy.yaml", workspace=tmp_path / "moved" / ".fewtag").bootstrap().products == 8
 
 
+def test_a_line_that_moves_in_the_taxonomy_begins_no_new_run(tmp_path: Path) -> None:
+    yaml = shop_folder(tmp_path / "shop")
+    Tagger.from_file(yaml, workspace=tmp_path / "w").bootstrap()
+    yaml.write_text("# a comment\n" + yaml.read_text(encoding="utf-8"), encoding="utf-8")
+    assert Tagger.from_file(yaml, workspace=tmp_path / "w").bootstrap().unchanged
+
+
+def test_a_prompt_of_ones_own_is_found_from_the_files_folder(tmp_path: Path) -> None:
+    yaml = shop_folder(tmp_path / "shop", "prompt: mine.j2\n")
+    assert Tagger.from_file(yaml).prompt == str(tmp_path / "shop" / "mine.j2")
+
+
+def test_a_tagger_is_saved_into_an_empty_folder(tmp_path: Path) -> None:
+    mine = Tagger(SHOP)
+    mine.bootstrap(TEXTS)
+    (tmp_path / "empty").mkdir()
+    mine.save(tmp_path / "empty")
+    assert Tagger.load(tmp_path / "empty").predict(TEXTS) == mine.predict(TEXTS)
+
+
 def test_without_a_workspace_the_tags_go_when_the_tagger_goes() -> None:
     mine = Tagger(SHOP)
     mine.bootstrap(TEXTS)

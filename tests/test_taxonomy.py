@@ -270,6 +270,18 @@ def test_a_class_counts_once_in_each_subtree_that_it_lies_in() -> None:
     assert sums.dtype == np.float32
 
 
+def test_json_reads_back_as_an_equal_taxonomy() -> None:
+    again = Taxonomy.from_json(shop().to_json())
+    assert [again[node] for node in again] == [shop()[node] for node in shop()]
+    assert (again.name, again.language, again.version, again.classes) == (shop().name, shop().language, shop().version, shop().classes)
+
+
+def test_the_way_to_a_class_ends_with_it_and_is_as_long_as_the_longest() -> None:
+    taxonomy = Taxonomy.from_paths(["Toys > Dolls > Rag", "Toys > Kites", "Tea"])  # in order: toys, dolls, rag, kites, tea
+    assert taxonomy.ways.tolist() == [[0, 1, 2], [0, 3, 3], [4, 4, 4]]
+    assert taxonomy.depths.tolist() == [1, 2, 3, 2, 1]
+
+
 def test_a_class_counts_once_though_two_paths_lead_to_it() -> None:
     taxonomy = Taxonomy(
         [Category("a", "A"), *(Category(each, each, parents=("a",)) for each in ("b", "c")), Category("d", "D", parents=("b", "c"))]

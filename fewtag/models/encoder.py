@@ -49,8 +49,8 @@ class SentenceEncoder:
     def __init__(self, name: str, revision: str | None = None) -> None:
         """Find the model by name, hub id (at a commit, if one is given) or folder; raises ModelError where it cannot be had."""
         self.source = Source(EMBEDDED, str(_embedded_folder()), EMBEDDED_SHA256) if name == EMBEDDED else locate(name, revision)
-        self.identity = self.source.identity
         self._prefix = "query: " if E5.search(name) else ""
+        self.identity = f"{self.source.identity}, {MAX_TOKENS} tokens, '{self._prefix}'"
         self._model: Any = None
 
     def encode(self, texts: Sequence[str]) -> Vectors:

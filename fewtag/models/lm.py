@@ -6,7 +6,7 @@ The trap is the seam: the space between prompt and label belongs to the label ("
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -38,6 +38,7 @@ class LanguageModel:
     tokenizer: Any
     way: Way
     budget: Budget
+    _tokenized: dict[tuple[str, ...], list[Tokens]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def load(cls, source: Source | str, *, device: str | None = None, dtype: str | None = None) -> LanguageModel:
@@ -113,6 +114,14 @@ class LanguageModel:
         return np.array([len(tokens) for tokens in self._label_tokens(labels)], dtype=np.int64)
 
     def _label_tokens(self, labels: Sequence[str]) -> list[Tokens]:
+        """Tokenize labels, the same list only once: ten thousand of them take half a second."""
+        key = tuple(labels)
+        if key not in self._tokenized:
+            self._tokenized.clear()
+            self._tokenized[key] = self._tokenize_labels(labels)
+        return self._tokenized[key]
+
+    def _tokenize_labels(self, labels: Sequence[str]) -> list[Tokens]:
         """Tokenize each label as it would follow a prompt, and close all of them with the end token where that is needed."""
         seq2seq = self.way == "seq2seq"
         tokens = [self._ids(label.strip()) if seq2seq else self._continuation(label) for label in labels]

@@ -36,7 +36,7 @@ class VectorCache:
         self._identity = identity
         self._width = 0
         self._keys = np.empty(0, dtype=np.uint64)
-        self._place = np.empty(0, dtype=np.int64)
+        self._order: npt.NDArray[np.int64] | None = None
         if self._about.exists():
             self._open()
 
@@ -73,7 +73,7 @@ class VectorCache:
                 stream.write(vectors.astype(np.float16).tobytes())
             with writing(self._names), self._names.open("ab") as stream:
                 stream.write(keys.tobytes())
-        self._sort(np.concatenate([self._keys, keys]))
+        self._know(np.concatenate([self._keys, keys]))
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -93,8 +93,10 @@ class VectorCache:
         keys = np.array([text_key(text) for text in texts], dtype=np.uint64)
         if not len(self._keys):
             return np.zeros(len(keys), dtype=np.int64), np.zeros(len(keys), dtype=np.bool_)
-        rank = np.minimum(np.searchsorted(self._keys, keys, sorter=self._place), len(self._keys) - 1)
-        places = self._place[rank]
+        if self._order is None:
+            self._order = np.argsort(self._keys, kind="stable")
+        rank = np.minimum(np.searchsorted(self._keys, keys, sorter=self._order), len(self._keys) - 1)
+        places = self._order[rank]
         return places, self._keys[places] == keys
 
     def _open(self) -> None:
@@ -102,7 +104,7 @@ class VectorCache:
         self._width = json.loads(self._about.read_text(encoding="utf-8"))["dimensions"]
         names, rows = self._sizes()
         whole = min(names // 8, rows // (2 * self._width))
-        self._sort(np.fromfile(self._names, dtype=np.uint64, count=whole) if whole else np.empty(0, dtype=np.uint64))
+        self._know(np.fromfile(self._names, dtype=np.uint64, count=whole) if whole else np.empty(0, dtype=np.uint64))
 
     def _cut(self) -> None:
         """Cut off what a kill left half-written."""
@@ -115,9 +117,9 @@ class VectorCache:
         names, rows = (file.stat().st_size if file.exists() else 0 for file in (self._names, self._rows))
         return names, rows
 
-    def _sort(self, keys: npt.NDArray[np.uint64]) -> None:
-        self._keys = keys
-        self._place = np.argsort(keys, kind="stable")
+    def _know(self, keys: npt.NDArray[np.uint64]) -> None:
+        """Take the keys of all rows; they are sorted when they are next searched, as appending to ten million often asks for nothing."""
+        self._keys, self._order = keys, None
 
     @property
     def _about(self) -> Path:
