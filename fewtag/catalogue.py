@@ -42,6 +42,11 @@ def read_catalogue(settings: Columns, base: Path = Path()) -> Iterator[Product]:
         yield from _products(columns, rows, settings, str(path))
 
 
+def has_ids(settings: Columns) -> bool:
+    """Return whether a catalogue has a column of ids, named or called like one; where not, the numbers of its rows are the ids."""
+    return _id_column(read_rows(settings)[0], settings) is not None
+
+
 def as_products(source: Any, settings: Columns | None = None) -> list[Product]:
     """Make products of a list of texts or products, a pandas or polars frame, or the path of a file.
 
@@ -108,6 +113,7 @@ def _last_if_a_word_ends(run: re.Match[str]) -> str:
 
 def _products(columns: Sequence[str], rows: Iterable[Row], settings: Columns, source: str) -> Iterator[Product]:
     """Turn rows into products, and refuse the first one that has no id, an id seen before, or no text."""
+    rows = iter(rows)
     columns = [name for name in columns if name]  # exports leave nameless columns behind, for a row's number or for nothing
     if any("\0" in name for name in columns):
         fail(source, "the header holds NUL bytes", NAME_ENCODING, 1)
@@ -135,15 +141,21 @@ def _products(columns: Sequence[str], rows: Iterable[Row], settings: Columns, so
         seen[product_id] = line
         text = text_of(fields, line)
         if not text:
-            fail(source, f"product '{product_id}' has no text", "fill the columns that `text` names, or delete the row", line)
+            others = sum(not text_of({name: _text(value) for name, value in other.items() if name}, place) for place, other in rows)
+            said = f" (nor have {others} further products)" if others else ""
+            fail(source, f"product '{product_id}' has no text{said}", "fill the columns that `text` names, or delete the row", line)
         yield Product(product_id, text, fields, (settings.image and fields[settings.image]) or None)
     if not seen:
         fail(source, "the catalogue has no rows", "export the catalogue again")
 
 
+def _id_column(columns: Sequence[str], settings: Columns) -> str | None:
+    return settings.id or next((name for name in columns if _plain(name) in ID_COLUMNS), None)
+
+
 def _id_reader(columns: Sequence[str], settings: Columns, source: str) -> Callable[[Mapping[str, str], int], str]:
     """Return what reads a row's id; where no column is named and none looks like one, the row's number is its id."""
-    column = settings.id or next((name for name in columns if _plain(name) in ID_COLUMNS), None)
+    column = _id_column(columns, settings)
     if column is None:
         return lambda _, number: str(number)
     _known(column, columns, settings, source)

@@ -84,7 +84,7 @@ def read_rows(settings: Columns, base: Path = Path()) -> tuple[list[str], Iterat
             fail(path, "this is a folder", "name the catalogue's file within it")
         reader = next((read for suffix, read in READERS.items() if path.name.lower().endswith(suffix)), None)
         if reader is None:
-            fail(path, f"'{path.name}' is of no known kind", f"name a file that ends in {', '.join(READERS)}")
+            fail(path, f"'{path.name}' is of no known kind", f"name a file that ends in {', '.join(READERS)}, or save it as one")
         if not path.stat().st_size:
             fail(path, "the file is empty", "export the catalogue again")
         return reader(path, settings)

@@ -23,7 +23,7 @@ from fewtag.errors import FewtagError, WorkspaceError
 
 if TYPE_CHECKING:
     from fewtag.store import StoredTag
-    from fewtag.tagger import Explanation
+    from fewtag.tagger import Explanation, Tagger
     from fewtag.taxonomy import Taxonomy
     from fewtag.workspace import Workspace
 
@@ -68,6 +68,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines."
 
 SHOWN = 20
 LOW_PRECISION = 0.5
+MOST = 500
 T = TypeVar("T")
 
 
@@ -110,7 +111,11 @@ def bootstrap(
 
     tagger = Tagger.from_file(taxonomy, preset=preset, precision=precision, workspace=Workspace.home(Path.cwd(), workspace))
     talk(str(tagger.taxonomy), *tagger.voices())
+    talk_of_doubts(tagger, 3)
+    is_new = not tagger.workspace.is_there()
     outcome = with_bars(tagger.bootstrap, catalogue)
+    if is_new:
+        talk(f"Everything is kept in {tagger.workspace.root}")
     try:
         if tagger.ids_made:
             talk(f"{write_ids(taxonomy)} categories had no id; the ids made from their paths now stand in {taxonomy}")
@@ -168,7 +173,7 @@ def tag(
     from fewtag.tagger import Tagger
 
     if out:
-        check_target(out)
+        check_target(out, file)
     tagger = Tagger.open(open_workspace(workspace).root)
     write_rows(rows_of(tagger.stream(file), tagger.taxonomy), out)
     talk("Next: to keep tags of new products in the ledger, add them to the catalogue and `fewtag bootstrap` again.")
@@ -180,11 +185,12 @@ def export(out: OutFile = None, workspace: WorkspaceFolder = None) -> None:
 
     Example: fewtag export -o tags.csv
     """
-    from fewtag.tag_file import check_target, stored_rows
+    from fewtag.tag_file import catalogue_of, check_target, stored_rows
 
+    place = open_workspace(workspace)
     if out:
-        check_target(out)
-    write_rows(stored_rows(open_workspace(workspace)), out)
+        check_target(out, catalogue_of(place))
+    write_rows(stored_rows(place), out)
     talk("Next: `fewtag explain PRODUCT_ID` says why a product has its tag.")
 
 
@@ -217,7 +223,7 @@ def explain(
 def print_explanation(found: Explanation, history: Sequence[StoredTag], taxonomy: Taxonomy) -> None:
     """Print an explanation as a table, and below it every tag that the product has had."""
     said = taxonomy.path(found.tag.category) if found.tag.category else "left open"
-    typer.echo(f"{found.product.id}: {found.product.text}\n-> {said}, {found.tag.confidence:.2f} ({found.tag.stage})\n")
+    typer.echo(f"{found.product.id}: {found.product.text[:MOST]}\n-> {said}, {found.tag.confidence:.2f} ({found.tag.stage})\n")
     typer.echo(f"{'probability':>11}  {'similarity':>10}  {'before':>6}  {'calibrated':>10}  category (nearest words)")
     for each in found.candidates:
         typer.echo(
@@ -225,6 +231,8 @@ def print_explanation(found: Explanation, history: Sequence[StoredTag], taxonomy
             f"  {each.path} ({each.nearest})"
         )
     typer.echo("")
+    if history and history[0].tag.category != found.tag.category:
+        typer.echo("The product's text, or what was learnt, has changed since the last bootstrap, which said:")
     for past in history:
         name = past.tag.category or "left open"
         typer.echo(f"{past.at}: {name}, {past.tag.confidence:.2f} by {past.tag.stage} ({past.model.name}), run {past.run_id}")
@@ -232,7 +240,7 @@ def print_explanation(found: Explanation, history: Sequence[StoredTag], taxonomy
 
 @taxonomy_app.command()
 def check(taxonomy: TaxonomyFile) -> None:
-    """Read a taxonomy.yaml and its catalogue's first product, and say what is wrong or doubtful.
+    """Read a taxonomy.yaml and its catalogue, and say what is wrong or doubtful.
 
     Example: fewtag taxonomy check taxonomy.yaml
     """
@@ -241,10 +249,10 @@ def check(taxonomy: TaxonomyFile) -> None:
     tagger = Tagger.from_file(taxonomy)
     typer.echo(str(tagger.taxonomy))
     if tagger.columns.file:
-        typer.echo(f"first product: {next(tagger.products()).text}")
+        first, count = tagger.look()
+        typer.echo(f"{count} products, the first is {first.id}: {first.text}")
     talk(*tagger.voices())
-    for doubt in tagger.taxonomy.doubts():
-        talk(f"Doubtful: {doubt}")
+    talk_of_doubts(tagger, 10 * SHOWN)
     talk(f"Next: `fewtag bootstrap {taxonomy}`" if tagger.columns.file else "Next: name its products with `catalogue: {file: ...}`")
 
 
@@ -273,7 +281,11 @@ def show(taxonomy: TaxonomyFile = Path("taxonomy.yaml"), workspace: WorkspaceFol
     with console.capture() as drawn:
         console.print(tree)
     typer.echo(drawn.get(), nl=False)
-    talk("Next: `fewtag status` shows how sure the tags are." if counts else f"Next: `fewtag bootstrap {taxonomy}`")
+    talk(
+        "A number counts all products of a branch. Next: `fewtag status` shows how sure they are."
+        if counts
+        else f"Next: `fewtag bootstrap {taxonomy}`"
+    )
 
 
 def open_workspace(named: Path | None) -> Workspace:
@@ -281,6 +293,14 @@ def open_workspace(named: Path | None) -> Workspace:
     from fewtag.workspace import Workspace
 
     return Workspace.find(Path.cwd(), named)
+
+
+def talk_of_doubts(tagger: Tagger, shown: int) -> None:
+    """Say what is doubtful, the first few of it."""
+    doubts = tagger.doubts()
+    talk(*(f"Doubtful: {doubt}" for doubt in doubts[:shown]))
+    if len(doubts) > shown:
+        talk(f"Doubtful: {len(doubts) - shown} more things, see `fewtag taxonomy check`")
 
 
 def write_rows(rows: Iterator[dict[str, Any]], out: Path | None) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
+from sqlalchemy import Row
+
+from fewtag.catalogue_file import Columns
 from fewtag.errors import WorkspaceError
 from fewtag.store import Ledger
 from fewtag.tagger_folder import TAXONOMY, whole
@@ -55,6 +59,12 @@ def read_status(workspace: Workspace) -> Status:
     """Read where a workspace stands, the categories with most tags first; raises WorkspaceError where nothing has run yet."""
     with Ledger.open(workspace.ledger) as ledger:
         return status_of(ledger, tagged_taxonomy(workspace, ledger))
+
+
+def columns_of(run: Row[Any], workspace: Workspace) -> Columns:
+    """Return where a bootstrap's catalogue lies and what its columns are; it was noted from the workspace's own folder on."""
+    columns = Columns(**json.loads(run.settings)["columns"])
+    return replace(columns, file=columns.file and str(workspace.root.resolve().parent / columns.file))
 
 
 def tagged_taxonomy(workspace: Workspace, ledger: Ledger) -> Taxonomy:

@@ -12,7 +12,7 @@ from typing import Any, Final, TextIO
 
 from fewtag.core import Tag
 from fewtag.errors import CatalogueError
-from fewtag.status import tagged_taxonomy
+from fewtag.status import columns_of, tagged_taxonomy
 from fewtag.store import Ledger
 from fewtag.taxonomy import Taxonomy
 from fewtag.workspace import Workspace, replacing
@@ -24,24 +24,31 @@ Row = dict[str, Any]
 
 
 def rows_of(tags: Iterable[Tag], taxonomy: Taxonomy) -> Iterator[Row]:
-    """Yield tags as rows of `COLUMNS`; category and path are empty where the tagger abstained.
+    """Yield tags as rows of `COLUMNS`; category and path are None where the tagger abstained.
 
     A category that the taxonomy has no more stands for its path itself.
 
     >>> taxonomy = Taxonomy.from_paths(["Toys > Dolls", "Toys > Kites"])
     >>> [row["path"] for row in rows_of([Tag("1", "toys/dolls", 0.9, "zero-shot"), Tag("2", None, 0.3, "zero-shot")], taxonomy)]
-    ['Toys > Dolls', '']
+    ['Toys > Dolls', None]
     """
     for tag in tags:
         category = tag.category or ""
         yield {
             "product_id": tag.product_id,
-            "category": category,
-            "path": taxonomy.path(category) if category in taxonomy else category,
+            "category": tag.category,
+            "path": taxonomy.path(category) if category in taxonomy else tag.category,
             "confidence": round(tag.confidence, 4),
             "stage": tag.stage,
-            "alternatives": json.dumps([[category, round(share, 4)] for category, share in tag.alternatives], ensure_ascii=False),
+            "alternatives": [[category, round(share, 4)] for category, share in tag.alternatives],
         }
+
+
+def catalogue_of(workspace: Workspace) -> str:
+    """Return the path of the file that a workspace's last bootstrap tagged; empty where there is none."""
+    with Ledger.open(workspace.ledger) as ledger:
+        run = ledger.last_run("bootstrap")
+        return columns_of(run, workspace).file if run else ""
 
 
 def stored_rows(workspace: Workspace) -> Iterator[Row]:
@@ -50,8 +57,10 @@ def stored_rows(workspace: Workspace) -> Iterator[Row]:
         yield from rows_of((stored.tag for stored in ledger.latest()), tagged_taxonomy(workspace, ledger))
 
 
-def check_target(path: Path) -> None:
-    """Raise CatalogueError where the file's name says no known kind: before any work, not after it."""
+def check_target(path: Path, source: str | Path = "") -> None:
+    """Raise CatalogueError where tags cannot go to a file, or it is the very one that the products come from: before any work."""
+    if source and path.resolve() == Path(source).resolve():
+        raise CatalogueError("the products themselves are in this file", mend="write the tags to another one", where=path)
     if path.suffix.lower() not in WRITERS:
         problem = f"'{path.name}' is of no known kind"
         raise CatalogueError(problem, mend=f"name a file that ends in {', '.join(WRITERS)}", where=path)
@@ -75,10 +84,15 @@ def stream_csv(rows: Iterable[Row], stream: TextIO) -> int:
     plain, quoting = (csv.DictWriter(stream, COLUMNS, lineterminator="\n", quoting=way) for way in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
     plain.writeheader()
     count = 0
-    for count, row in enumerate(chain(first, ahead), 1):  # noqa: B007, the last one is the number of rows
+    for count, row in enumerate(map(_flat, chain(first, ahead)), 1):  # noqa: B007, the last one is the number of rows
         # Of line breaks, Python quotes those that it writes itself alone: a bare carriage return would else end the row.
         (quoting if any("\r" in str(value) for value in row.values()) else plain).writerow(row)
     return count
+
+
+def _flat(row: Row) -> Row:
+    """Write the alternatives as a text, for kinds of files whose cells hold no lists."""
+    return row | {"alternatives": json.dumps(row["alternatives"], ensure_ascii=False)}
 
 
 def _write_csv(rows: Iterable[Row], path: Path) -> int:
@@ -102,7 +116,7 @@ def _write_parquet(rows: Iterable[Row], path: Path) -> int:
     ahead, count = iter(rows), 0
     with closing(parquet.ParquetWriter(path, schema)) as writer:
         while group := list(islice(ahead, ROWS_PER_GROUP)):
-            writer.write_table(pa.Table.from_pylist(group, schema=schema))
+            writer.write_table(pa.Table.from_pylist([_flat(row) for row in group], schema=schema))
             count += len(group)
     return count
 

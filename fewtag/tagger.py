@@ -7,7 +7,6 @@ into it: the same fingerprint again does nothing, half a run is gone on with, an
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import tempfile
 import weakref
@@ -21,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 
 from fewtag import __version__
-from fewtag.catalogue import as_products, read_catalogue
+from fewtag.catalogue import as_products, has_ids, read_catalogue
 from fewtag.catalogue_file import Columns
 from fewtag.core import Product, Tag
 from fewtag.decide import PRECISION, decide
@@ -30,7 +29,7 @@ from fewtag.ladder import Ladder, Parts
 from fewtag.models import Probabilities
 from fewtag.models.presets import resolve
 from fewtag.progress import bar
-from fewtag.status import tally
+from fewtag.status import columns_of, tally
 from fewtag.store import Ledger, Run, StoredTag
 from fewtag.tagger_folder import TAXONOMY, SavedTagger, is_saved, read_saved, replacing_folder, whole, write_saved
 from fewtag.taxonomy import Taxonomy
@@ -149,8 +148,7 @@ class Tagger:
         tagger = cls.load(place.tagger, workspace=place.root)
         with Ledger.open(place.ledger) as ledger:
             if run := ledger.last_run("bootstrap"):
-                columns = Columns(**json.loads(run.settings)["columns"])
-                tagger.columns = replace(columns, file=columns.file and str(place.root.resolve().parent / columns.file))
+                tagger.columns = columns_of(run, place)
         return tagger
 
     @property
@@ -176,6 +174,15 @@ class Tagger:
             said.append(f"classifier: {self.settings.classifier} is not used yet, as nothing is fine-tuned without labels")
         asked = [self.taxonomy[facet.id].name for facet in self.taxonomy.facets[1:] if facet.id]
         return [*said, f"facets not tagged yet: {', '.join(asked)}"] if asked else said
+
+    def doubts(self) -> list[str]:
+        """Say what is allowed, but makes tags worse, in the catalogue's file and in the taxonomy."""
+        said = []
+        if self.columns.file and not has_ids(self.columns):
+            said.append(
+                f"no column of {self.columns.file} is called like an id, so the numbers of its rows stand for ids, and move with them"
+            )
+        return [*said, *self.taxonomy.doubts()]
 
     def bootstrap(self, products: Any = None) -> Outcome:
         """Learn from unlabelled products and tag them all: texts, `Product`s, a pandas or polars frame, or the path of a file.
@@ -243,6 +250,12 @@ class Tagger:
     def products(self) -> Iterator[Product]:
         """Yield the products of the catalogue that the taxonomy's file names; raises CatalogueError where it names none."""
         return read_catalogue(replace(self.columns, file=self._catalogue_file()))
+
+    def look(self) -> tuple[Product, int]:
+        """Read the whole catalogue, and return its first product and how many there are; raises CatalogueError for a wrong row."""
+        products = self.products()
+        first = next(products)
+        return first, 1 + sum(1 for _ in products)
 
     def product(self, product_id: str) -> Product:
         """Return a product of the catalogue; raises CatalogueError where it has none with this id."""

@@ -87,6 +87,8 @@ class Taxonomy:
         self._language_is_given = bool(language)
         said = language or language_of(category.name for category in self._categories.values())
         self.language = re.split("[-_]", said)[0].lower()  # "zh-CN" is looked up as "zh"
+        if not re.fullmatch("[a-z]{2,3}", self.language):
+            raise TaxonomyError(f"the language is '{said}'", mend="write its code, such as en, zh or de", where=source)
         self.graph = self._build()
 
     @classmethod
@@ -102,6 +104,7 @@ class Taxonomy:
 
         Ids are made from the paths. The language is seen from the script of the names unless it is given.
         """
+        paths = [paths] if isinstance(paths, str) else paths
         given = [tuple(part.strip() for part in path.split(separator)) for path in paths]
         for names in given:
             if not all(names):
@@ -256,7 +259,11 @@ class Taxonomy:
             for other in names.get(_folded(alias), ())
             if other != node
         ]
-        alone = [f"{node} has a single child, so that to back off to it says nothing" for node in self if len(self.children(node)) == 1]
+        alone = [
+            f"{node} has a single child, so that to back off to it says nothing"
+            for node in self
+            if len(self.children(node)) == 1 and not self[node].assignable
+        ]
         return [*self._doubts_of_all(), *same, *borrowed, *alone]
 
     def _doubts_of_all(self) -> Iterator[str]:
@@ -291,11 +298,11 @@ class Taxonomy:
 
     @cached_property
     def ways(self) -> npt.NDArray[np.int64]:
-        """The way to each class: rows of `reach`, the class itself last and in place of whatever is missing, (n_classes, longest)."""
+        """Each class and all above it, as rows of `reach` in their order, (n_classes, longest); the class itself fills what is left."""
         row = {node: number for number, node in enumerate(self)}
-        trails = [[row[node] for node in (*self.ancestors(leaf), leaf)] for leaf in self.classes]
+        trails = [sorted(row[node] for node in (*self.ancestors(leaf), leaf)) for leaf in self.classes]
         longest = max(map(len, trails))
-        return np.array([trail + trail[-1:] * (longest - len(trail)) for trail in trails])
+        return np.array([trail + [row[leaf]] * (longest - len(trail)) for leaf, trail in zip(self.classes, trails, strict=True)])
 
     @cached_property
     def facets(self) -> tuple[Facet, ...]:

@@ -63,20 +63,23 @@ class Workspace:
             return workspace
         with writing(root):
             root.mkdir(parents=True, exist_ok=True)
-            (root / ".gitignore").write_text("*\n", encoding="utf-8")
+            ignore = root / ".gitignore"
+            if any(root.iterdir()) and not (ignore.is_file() and ignore.read_text(encoding="utf-8") == "*\n"):
+                raise WorkspaceError("this folder holds other things", mend=f"name one of its own, such as {root / FOLDER}", where=root)
+            ignore.write_text("*\n", encoding="utf-8")
             write_atomically(workspace._about, json.dumps({"format": FORMAT}).encode())
         return workspace
 
     @classmethod
     def home(cls, start: Path, explicit: str | Path | None = None) -> Path:
         """Return where a new workspace goes: the folder named, else the one that FEWTAG_WORKSPACE names, else `.fewtag` in `start`."""
-        return Path(explicit or os.environ.get(VARIABLE) or start / FOLDER)
+        return _own(Path(explicit or os.environ.get(VARIABLE) or start / FOLDER))
 
     @classmethod
     def seek(cls, start: Path, explicit: str | Path | None = None) -> Workspace | None:
         """Find the workspace: the one named, else the one that FEWTAG_WORKSPACE names, else the nearest one upwards from `start`."""
         named = explicit or os.environ.get(VARIABLE)
-        folders = [Path(named)] if named else [folder / FOLDER for folder in (start.resolve(), *start.resolve().parents)]
+        folders = [_own(Path(named))] if named else [folder / FOLDER for folder in (start.resolve(), *start.resolve().parents)]
         return next((cls(root) for root in folders if cls(root).is_there()), None)
 
     @classmethod
@@ -166,6 +169,11 @@ def write_atomically(path: Path, content: bytes) -> None:
 def now() -> str:
     """Return the time as the ledger writes it: UTC, to the second, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _own(named: Path) -> Path:
+    """Take the workspace within a folder for the folder itself, where a shop's folder was named."""
+    return named / FOLDER if Workspace(named / FOLDER).is_there() else named
 
 
 def _told(holder: Path) -> str:

@@ -200,7 +200,7 @@ CATALOGUE_MISTAKES = [
         "catalogue of an unknown kind",
         yaml("products.csv", "products.ods"),
         "{shop}/products.ods: 'products.ods' is of no known kind -> name a file that ends in"
-        " .csv, .tsv, .csv.gz, .tsv.gz, .jsonl, .ndjson, .jsonl.gz, .parquet",
+        " .csv, .tsv, .csv.gz, .tsv.gz, .jsonl, .ndjson, .jsonl.gz, .parquet, or save it as one",
     ),
     Mistake("empty catalogue", write("products.csv", ""), "{shop}/products.csv: the file is empty -> export the catalogue again"),
     Mistake(
@@ -258,6 +258,12 @@ CATALOGUE_MISTAKES = [
         "product without a text",
         row("A9,薄荷牙膏 120g,", "A9,,"),
         "{shop}/products.csv:10: product 'A9' has no text -> fill the columns that `text` names, or delete the row",
+    ),
+    Mistake(
+        "three products without a text",
+        both(row("A9,薄荷牙膏 120g,", "A9,,"), both(row("A11,纯棉毛巾 两条装,柔", "A11,,"), row("A12,大浴巾 加厚,柔", "A12,,"))),
+        "{shop}/products.csv:10: product 'A9' has no text (nor have 2 further products)"
+        " -> fill the columns that `text` names, or delete the row",
     ),
     Mistake(
         "check of a catalogue without a text",
@@ -339,6 +345,12 @@ WORKSPACE_MISTAKES = [
             command,
         )
         for command in (("bootstrap", "taxonomy.yaml"), ("status",), ("tag", "products.csv"), ("explain", "A1"), ("taxonomy", "show"))
+    ),
+    Mistake(
+        "workspace that is another folder",
+        write("data/.gitignore", "*.log"),
+        "data: this folder holds other things -> name one of its own, such as data/.fewtag",
+        ("bootstrap", "taxonomy.yaml", "--workspace", "data"),
     ),
     Mistake(
         "workspace that says nothing of itself",

@@ -452,7 +452,7 @@ def test_another_kind_of_file_under_the_name_of_a_csv_is_told(tmp_path: Path, co
 
 
 NO_SUCH = "there is no such catalogue -> name a file that is there, with `catalogue: {file: ...}` or on the command line"
-KNOWN = "name a file that ends in .csv, .tsv, .csv.gz, .tsv.gz, .jsonl, .ndjson, .jsonl.gz, .parquet"
+KNOWN = "name a file that ends in .csv, .tsv, .csv.gz, .tsv.gz, .jsonl, .ndjson, .jsonl.gz, .parquet, or save it as one"
 
 
 @pytest.mark.parametrize(

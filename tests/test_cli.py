@@ -85,7 +85,7 @@ def test_bootstrap_tags_every_product_and_says_what_it_listens_to(shop: Path, ru
     said = run("bootstrap", "taxonomy.yaml")
     assert said.code == 0
     assert said.out == "12 products: 12 tagged, 0 backed off to a parent, 0 left open\n"
-    assert said.talk == [*VOICES, IDS_MADE, NEXT]
+    assert said.talk == [*VOICES, f"Everything is kept in {shop / '.fewtag'}", IDS_MADE, NEXT]
     assert {each.tag.product_id: each.tag.category for each in stored()} == BY_HAND
 
 
@@ -105,7 +105,7 @@ def test_bootstrap_leaves_a_taxonomy_alone_that_cannot_be_written(shop: Path, ru
     told = (
         "Categories without an id are known by their paths; the ids could not be written into taxonomy.yaml: the file system is read-only"
     )
-    assert said.talk == [*VOICES, told, NEXT]
+    assert said.talk == [*VOICES, f"Everything is kept in {shop / '.fewtag'}", told, NEXT]
 
 
 def test_bootstrap_again_does_nothing_and_says_so(tagged: Path, run: Run) -> None:
@@ -278,8 +278,9 @@ def test_tag_writes_the_same_rows_in_every_kind_of_file(tagged: Path, run: Run) 
     assert run("tag", "products.csv").out.encode() == (tagged / "out.csv").read_bytes()
     rows = [json.loads(line) for line in (tagged / "out.jsonl").read_text(encoding="utf-8").splitlines()]
     assert {row["product_id"]: row["category"] for row in rows} == BY_HAND
-    assert parquet.read_table(tagged / "out.parquet").to_pylist() == rows
-    texts = [{name: str(value) for name, value in row.items()} for row in rows]
+    flat = [row | {"alternatives": json.dumps(row["alternatives"], ensure_ascii=False)} for row in rows]
+    assert parquet.read_table(tagged / "out.parquet").to_pylist() == flat
+    texts = [{name: str(value) for name, value in row.items()} for row in flat]
     assert list(csv.DictReader(io.StringIO((tagged / "out.csv").read_text(encoding="utf-8")))) == texts
 
 
@@ -307,6 +308,35 @@ def test_export_of_tags_whose_category_is_gone_names_its_id(tagged: Path, run: R
         assert run("bootstrap", "taxonomy.yaml").code == 130
     rows = list(csv.DictReader(io.StringIO(run("export").out)))
     assert [(row["category"], row["path"]) for row in rows[1:3]] == [("tea", "tea"), ("饮料/咖啡", "饮料 > 咖啡")]
+
+
+@pytest.mark.parametrize(("command", "file"), [(("export",), "products.csv"), (("tag", "new.csv"), "new.csv")])
+def test_products_are_not_overwritten_by_their_tags(tagged: Path, run: Run, command: tuple[str, ...], file: str) -> None:
+    (tagged / "new.csv").write_text(PRODUCTS, encoding="utf-8")
+    said = run(*command, "-o", file)
+    assert said.talk == [f"Error: {file}: the products themselves are in this file -> write the tags to another one"]
+    assert (said.code, (tagged / file).read_text(encoding="utf-8")) == (2, PRODUCTS)
+
+
+def test_a_shops_folder_stands_for_the_workspace_in_it(tagged: Path, run: Run) -> None:
+    assert run("status", "--workspace", str(tagged)).out == run("status").out
+    assert "Nothing has changed since the last run: its tags stand." in run("bootstrap", "taxonomy.yaml", "--workspace", str(tagged)).talk
+
+
+def test_explain_says_where_the_ledger_says_something_else(tagged: Path, run: Run) -> None:
+    edit("products.csv", "A3,速溶咖啡 30条,早安", "A3,红茶 茶叶,")
+    lines = run("explain", "A3").out.splitlines()
+    assert lines[1].startswith("-> 饮料 > 茶叶")
+    assert lines[10] == "The product's text, or what was learnt, has changed since the last bootstrap, which said:"
+    assert ": 饮料/咖啡, " in lines[11]
+
+
+def test_row_numbers_for_ids_are_doubted(shop: Path, run: Run) -> None:
+    edit("taxonomy.yaml", "id: sku, ", "")
+    edit("products.csv", "sku", "Artikel")
+    doubt = f"no column of {shop / 'products.csv'} is called like an id, so the numbers of its rows stand for ids, and move with them"
+    for command in (("taxonomy", "check"), ("bootstrap",)):
+        assert f"Doubtful: {doubt}" in run(*command, "taxonomy.yaml").talk
 
 
 def test_stdout_is_utf_8_whatever_the_terminal_speaks(tagged: Path, run: Run) -> None:
@@ -353,7 +383,7 @@ def test_taxonomy_check_shows_the_first_product_and_the_doubts(shop: Path, run: 
     edit("taxonomy.yaml", "[绿茶, 红茶]", "[绿茶, 果汁]")
     said = run("taxonomy", "check", "taxonomy.yaml")
     assert said.code == 0
-    assert said.out == f"{VOICES[0]}\nfirst product: 西湖绿茶 250g 山云\n"
+    assert said.out == f"{VOICES[0]}\n12 products, the first is A1: 西湖绿茶 250g 山云\n"
     assert said.talk == [*VOICES[1:], "Doubtful: the alias '果汁' of tea is the name of juice", "Next: `fewtag bootstrap taxonomy.yaml`"]
     assert sorted(path.name for path in shop.iterdir()) == ["products.csv", "taxonomy.yaml"]
 
@@ -376,7 +406,7 @@ def test_taxonomy_show_counts_the_tags_below_each_category(tagged: Path, run: Ru
     said = run("taxonomy", "show", "taxonomy.yaml")
     counts = [line.rpartition("  ")[2] for line in said.out.splitlines()]
     assert counts == ["小店", "6", "2", "2", "2", "6", "2", "2", "2"]
-    assert said.talk == ["Next: `fewtag status` shows how sure the tags are."]
+    assert said.talk == ["A number counts all products of a branch. Next: `fewtag status` shows how sure they are."]
 
 
 def test_commands_find_the_workspace_upwards_from_where_they_run(tagged: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

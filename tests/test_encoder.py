@@ -154,6 +154,25 @@ def test_vectors_have_length_one(folder: Path) -> None:
     close(np.linalg.norm(vectors, axis=1), np.ones(5, dtype=np.float32))
 
 
+def test_batches_side_by_side_give_what_one_after_another_give_and_leave_torch_as_it_was(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    texts = [f"{'tea ' * (number % 7)}green {number}" for number in range(200)]
+    monkeypatch.setattr("fewtag.models.encoder.TOKENS_PER_BATCH", 64)
+    threads = torch.get_num_threads()
+    try:
+        found = []
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            found.append(SentenceEncoder(str(folder)).encode(texts))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    close(found[0], found[1])
+
+
 def test_a_text_is_cut_where_it_becomes_shipping_terms(folder: Path) -> None:
     kept = MAX_TOKENS - 2  # the first and the last token are the model's own
     cut, longer, other = SentenceEncoder(str(folder)).encode(["tea " * kept, "tea " * kept + "soap " * 9, "tea " * (kept - 1) + "soap"])
@@ -165,7 +184,7 @@ def test_an_encoder_is_known_by_its_weights(folder: Path, tmp_path: Path) -> Non
     same, other = shutil.copytree(folder, tmp_path / "same"), make(tmp_path / "other", seed=1)
     revisions = [SentenceEncoder(str(place)).source.revision for place in (folder, same, other)]
     assert revisions[0] == revisions[1] != revisions[2]
-    assert SentenceEncoder(str(other)).identity == f"{other}@{revisions[2]}"
+    assert SentenceEncoder(str(other)).identity == f"{other}@{revisions[2]}, 128 tokens, ''"
     assert np.abs(SentenceEncoder(str(other)).encode(["tea"]) - SentenceEncoder(str(folder)).encode(["tea"])).max() > 1e-3
 
 

@@ -61,10 +61,12 @@ def test_the_taggers_methods_are_these_and_no_others() -> None:
     found = {name: list(inspect.signature(value).parameters) for name, value in inspect.getmembers(Tagger, callable) if name[0] != "_"}
     assert found == {
         "bootstrap": ["self", "products"],
+        "doubts": ["self"],
         "explain": ["self", "product", "shortlist"],
         "from_file": ["path", "preset", "arguments"],
         "history": ["self", "product_id"],
         "load": ["folder", "workspace"],
+        "look": ["self"],
         "open": ["workspace"],
         "predict": ["self", "products"],
         "predict_proba": ["self", "products"],

@@ -276,7 +276,7 @@ def test_json_reads_back_as_an_equal_taxonomy() -> None:
     assert (again.name, again.language, again.version, again.classes) == (shop().name, shop().language, shop().version, shop().classes)
 
 
-def test_the_way_to_a_class_ends_with_it_and_is_as_long_as_the_longest() -> None:
+def test_the_ways_hold_each_class_and_all_above_it_and_are_filled_with_the_class() -> None:
     taxonomy = Taxonomy.from_paths(["Toys > Dolls > Rag", "Toys > Kites", "Tea"])  # in order: toys, dolls, rag, kites, tea
     assert taxonomy.ways.tolist() == [[0, 1, 2], [0, 3, 3], [4, 4, 4]]
     assert taxonomy.depths.tolist() == [1, 2, 3, 2, 1]

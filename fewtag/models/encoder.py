@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fewtag.errors import ModelError
-from fewtag.models.device import best_device, best_dtype
+from fewtag.models.device import batches_side_by_side, best_device, best_dtype
 from fewtag.models.source import WORKS_OFFLINE, Source, file_hash, loading_quietly, locate
 from fewtag.models.vectors import VectorCache
 from fewtag.progress import bar
@@ -29,7 +29,7 @@ E5 = re.compile(r"(^|/)(multilingual-)?e5-")
 """Models of this family were trained with "query: " before each text, and are worse without."""
 TOKENS_PER_BATCH = 1024
 """On two CPU cores, small batches that stay in the cache are half as fast again as large ones."""
-TEXTS_PER_STEP = 2048
+TEXTS_PER_STEP = 512
 """How many texts are embedded, and written to the cache, before a kill can cost anything."""
 
 
@@ -55,22 +55,27 @@ class SentenceEncoder:
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Return float32 (n, dimensions) with rows of length 1. Texts of like length share a batch, so that little is padding."""
+        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+        batches: list[list[str]] = []
+        start = 0
+        while start < len(order):
+            # Four characters make about one token; the last text of the slice is its longest.
+            longest = len(texts[order[min(start + TOKENS_PER_BATCH // 8, len(order)) - 1]]) // 4 + 4
+            rows = order[start : start + max(4, TOKENS_PER_BATCH // min(longest, MAX_TOKENS))]
+            batches.append([self._prefix + texts[row] for row in rows])
+            start += len(rows)
+        with batches_side_by_side(str(self._loaded().device.type)) as each:
+            vectors = np.concatenate(list(each(self._encode_batch, batches)))
+        return vectors[np.argsort(order)].astype(np.float32, copy=False)
+
+    def _encode_batch(self, batch: list[str]) -> Vectors:
         import torch
 
         model = self._loaded()
-        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
         dtype = best_dtype(str(model.device.type))
-        batches: list[Vectors] = []
-        start = 0
         with torch.autocast(model.device.type, dtype=dtype, enabled=dtype != torch.float32):
-            while start < len(order):
-                # Four characters make about one token; the last text of the slice is its longest.
-                longest = len(texts[order[min(start + TOKENS_PER_BATCH // 8, len(order)) - 1]]) // 4 + 4
-                rows = order[start : start + max(4, TOKENS_PER_BATCH // min(longest, MAX_TOKENS))]
-                batch = [self._prefix + texts[row] for row in rows]
-                batches.append(model.encode(batch, batch_size=len(rows), normalize_embeddings=True, show_progress_bar=False))
-                start += len(rows)
-        return np.concatenate(batches)[np.argsort(order)].astype(np.float32, copy=False)
+            vectors: Vectors = model.encode(batch, batch_size=len(batch), normalize_embeddings=True, show_progress_bar=False)
+        return vectors
 
     def _loaded(self) -> Any:
         if self._model is None:
