@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
@@ -68,11 +68,14 @@ def write_tags(rows: Iterable[Row], path: Path) -> int:
         return WRITERS[path.suffix.lower()](rows, beside)
 
 
-def stream_csv(rows: Iterable[Row], stream: TextIO) -> int:
+def stream_csv(rows: Iterable[Row], stream: TextIO, columns: Sequence[str] = COLUMNS) -> int:
     """Write rows as CSV with a header, and return how many they were; where the first row cannot be had, nothing is written."""
     ahead = iter(rows)
     first = list(islice(ahead, 1))
-    plain, quoting = (csv.DictWriter(stream, COLUMNS, lineterminator="\n", quoting=way) for way in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+    plain, quoting = (
+        csv.DictWriter(stream, columns, extrasaction="ignore", lineterminator="\n", quoting=way)
+        for way in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+    )
     plain.writeheader()
     count = 0
     for count, row in enumerate(chain(first, ahead), 1):  # noqa: B007, the last one is the number of rows
