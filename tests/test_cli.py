@@ -440,14 +440,32 @@ def test_label_import_takes_a_file_once_and_can_be_taken_back(tagged: Path, run:
     assert run("label", "import", "labels.csv", "--by", "ann").out == "3 labels: 3 new, 0 already there, 0 in conflict\n"
 
 
+def test_an_import_that_is_taken_back_leaves_what_was_said_by_hand(tagged: Path, run: Run) -> None:
+    run("label", "add", "A1", "tea", "--by", "ann")
+    (tagged / "labels.csv").write_text("sku,category\nA1,juice\n", encoding="utf-8")
+    run("label", "import", "labels.csv", "--by", "ann")
+    run("label", "add", "A1", "soap", "--not", "--by", "ann")
+    assert [row[1] for row in labels(run)] == ["juice", "soap"]
+    assert run("label", "undo", "--run", "2").out == "1 labels taken back\n"
+    assert [row[1] for row in labels(run)] == ["tea", "soap"]
+
+
+def test_an_import_that_was_stopped_leaves_no_label_and_can_be_made_again(tagged: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tagged / "labels.csv").write_text("sku,category\nA1,juice\n", encoding="utf-8")
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "add_labels", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        said = run("label", "import", "labels.csv")
+    assert (said.code, said.out, said.talk) == (130, "", ["Stopped."])
+    assert labels(run) == []
+    assert run("label", "import", "labels.csv").talk == ["`fewtag label undo --run 2` takes this import back.", TRAIN]
+
+
 def test_label_import_shows_five_conflicts_and_says_how_many_more_there_are(tagged: Path, run: Run) -> None:
     (tagged / "right.csv").write_text(
         "sku,category\n" + "".join(f"{sku},{category}\n" for sku, category in BY_HAND.items()), encoding="utf-8"
     )
     assert run("label", "import", "right.csv", "--by", "ann").code == 0
-    (tagged / "wrong.csv").write_text(
-        "sku,category,not\n" + "".join(f"A{number},日用,\n".replace("日用,", "日用,x") for number in range(5, 13))
-    )
+    (tagged / "wrong.csv").write_text("sku,category,not\n" + "".join(f"A{number},日用,x\n" for number in range(5, 13)), encoding="utf-8")
     said = run("label", "import", "wrong.csv", "--by", "bob")
     assert said.out == "8 labels: 8 new, 0 already there, 6 in conflict\n"
     assert said.talk[0] == "In conflict: A7: ann says 日用 > 香皂, bob says not 日用"
