@@ -69,7 +69,7 @@ def as_products(source: Any, settings: Columns | None = None) -> list[Product]:
                 raise CatalogueError(problem, mend="give texts, products, a frame or a path")
         if not product.text.strip():
             raise CatalogueError(f"product '{product.id}' has no text", mend="give it one, or leave it out")
-        _check_letters(given, f"product '{product.id}'")
+        check_letters(given, f"product '{product.id}'")
         if product.id in seen:
             raise CatalogueError(f"the id '{product.id}' is there twice", mend="give each product an id of its own")
         seen.add(product.id)
@@ -126,8 +126,8 @@ def _products(columns: Sequence[str], rows: Iterable[Row], settings: Columns, so
         _known(settings.image, columns, settings, source)
     seen: dict[str, int] = {}
     for line, row in rows:
-        fields = {name: _text(value) for name, value in row.items() if name}
-        _check_letters(fields, source, line)
+        fields = {name: text_of_value(value) for name, value in row.items() if name}
+        check_letters(fields, source, line)
         product_id = id_of(fields, len(seen) + 1)
         if not product_id:
             fail(source, "a product has no id", "give it one, or delete the row", line)
@@ -141,7 +141,7 @@ def _products(columns: Sequence[str], rows: Iterable[Row], settings: Columns, so
         seen[product_id] = line
         text = text_of(fields, line)
         if not text:
-            others = sum(not text_of({name: _text(value) for name, value in other.items() if name}, place) for place, other in rows)
+            others = sum(not text_of({name: text_of_value(value) for name, value in other.items() if name}, place) for place, other in rows)
             said = f" (nor have {others} further products)" if others else ""
             fail(source, f"product '{product_id}' has no text{said}", "fill the columns that `text` names, or delete the row", line)
         yield Product(product_id, text, fields, (settings.image and fields[settings.image]) or None)
@@ -150,7 +150,7 @@ def _products(columns: Sequence[str], rows: Iterable[Row], settings: Columns, so
 
 
 def _id_column(columns: Sequence[str], settings: Columns) -> str | None:
-    return settings.id or next((name for name in columns if _plain(name) in ID_COLUMNS), None)
+    return settings.id or next((name for name in columns if plain_name(name) in ID_COLUMNS), None)
 
 
 def _id_reader(columns: Sequence[str], settings: Columns, source: str) -> Callable[[Mapping[str, str], int], str]:
@@ -165,7 +165,7 @@ def _id_reader(columns: Sequence[str], settings: Columns, source: str) -> Callab
 def _text_reader(columns: Sequence[str], settings: Columns, source: str) -> Callable[[Mapping[str, str], int], str]:
     """Return what reads a row's text: the template of the settings, or the first column that is called like a title."""
     if settings.text is None:
-        by_name = {_plain(name): name for name in reversed(columns)}
+        by_name = {plain_name(name): name for name in reversed(columns)}
         column = next((by_name[name] for name in TEXT_COLUMNS if name in by_name), None)
         if column is None:
             mend = f'set `catalogue: {{text: "{{{{ column }}}}"}}` over {", ".join(columns)}'
@@ -203,7 +203,12 @@ def _text_reader(columns: Sequence[str], settings: Columns, source: str) -> Call
     return render
 
 
-def _plain(column: str) -> str:
+def plain_name(column: str) -> str:
+    """Write a column's name as the lists of known names do.
+
+    >>> plain_name(" Product-Name")
+    'product_name'
+    """
     return re.sub(r"[\s-]+", "_", column.strip().lower())
 
 
@@ -215,7 +220,7 @@ def _known(column: str, columns: Sequence[str], settings: Columns, source: str, 
     raise CatalogueError(f"{Path(source).name} has no column '{column}'", mend=mend, where=settings.where or source)
 
 
-def _check_letters(fields: Mapping[str, str], source: str, line: int | None = None) -> None:
+def check_letters(fields: Mapping[str, str], source: str, line: int | None = None) -> None:
     """Refuse what no store and no model takes: NUL, and the half of an emoji that JSON can hold."""
     together = "\n".join(fields.values())
     if "\0" not in together and (together.isascii() or not _SURROGATE.search(together)):
@@ -225,7 +230,7 @@ def _check_letters(fields: Mapping[str, str], source: str, line: int | None = No
     fail(source, f"'{name}' holds {held}", "delete it, or export the catalogue again", line)
 
 
-def _text(value: Any) -> str:
+def text_of_value(value: Any) -> str:
     """Write a cell as text; what is missing is empty, and a whole number that a frame made a float is whole again."""
     if isinstance(value, str):
         return value
@@ -236,7 +241,7 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return json.dumps(value, ensure_ascii=False, default=str)
     if isinstance(value, list | tuple | np.ndarray):
-        return ", ".join(map(_text, value))
+        return ", ".join(map(text_of_value, value))
     if isinstance(value, bytes):  # Parquet columns that were not marked as text
         return value.decode(errors="replace")
     text = str(value)

@@ -45,6 +45,10 @@ class CatalogueError(FewtagError):
     """The products cannot be read, or a row of them cannot become a product."""
 
 
+class LabelError(FewtagError):
+    """A label names no product or category that can have it, contradicts another of its file, or is not there to be taken back."""
+
+
 class PromptError(FewtagError):
     """A prompt or text template is missing, does not parse, or names an unknown variable."""
 

@@ -11,6 +11,7 @@ from sqlalchemy import Row
 
 from fewtag.catalogue_file import Columns
 from fewtag.errors import WorkspaceError
+from fewtag.labels import standing
 from fewtag.store import Ledger
 from fewtag.tagger_folder import TAXONOMY, whole
 from fewtag.taxonomy import Taxonomy
@@ -38,7 +39,7 @@ class Tally(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The latest run, and the tags that hold now.
+    """The latest bootstrap, and the tags and labels that hold now; of `labels`, `conflicts` products have some that contradict others.
 
     `finished` is None while a run is under way, or where it was interrupted; `voices` are stage, model and how many tags they gave.
     """
@@ -51,6 +52,7 @@ class Status:
     backed_off: int
     abstained: int
     labels: int
+    conflicts: int
     voices: tuple[tuple[str, str, int], ...]
     categories: tuple[CategoryStatus, ...]
 
@@ -72,7 +74,7 @@ def tagged_taxonomy(workspace: Workspace, ledger: Ledger) -> Taxonomy:
 
     The trap: while a bootstrap with a changed taxonomy is under way, the tags that hold may name categories of the one before.
     """
-    if ledger.last_run() is None:
+    if ledger.last_run("bootstrap") is None:
         raise WorkspaceError("nothing has been tagged yet", mend="run `fewtag bootstrap taxonomy.yaml` first", where=workspace.root)
     with whole(workspace.tagger):
         return Taxonomy.from_json((workspace.tagger / TAXONOMY).read_text(encoding="utf-8"))
@@ -87,10 +89,11 @@ def tag_counts(workspace: Workspace | None, taxonomy: Taxonomy) -> dict[str, int
 
 
 def status_of(ledger: Ledger, taxonomy: Taxonomy) -> Status:
-    """Gather the status from a ledger in which something has run."""
-    run = ledger.last_run()
+    """Gather the status from a ledger in which a bootstrap has run."""
+    run = ledger.last_run("bootstrap")
     assert run is not None
     counts = ledger.counts()
+    said = standing(ledger.label_rows(), taxonomy)
     rows = [
         CategoryStatus(category, taxonomy.path(category) if category in taxonomy else category, count, confidence)
         for category, (count, confidence) in counts.items()
@@ -101,8 +104,9 @@ def status_of(ledger: Ledger, taxonomy: Taxonomy) -> Status:
         taxonomy.name,
         run.started,
         run.finished,
-        *tally(ledger, taxonomy),
-        ledger.label_count(),
+        *_tally(counts, taxonomy),
+        len(said.held),
+        len(said.conflicts),
         tuple(ledger.voices()),
         tuple(rows),
     )
@@ -110,11 +114,7 @@ def status_of(ledger: Ledger, taxonomy: Taxonomy) -> Status:
 
 def tally(ledger: Ledger, taxonomy: Taxonomy) -> Tally:
     """Count the tags that hold by what became of their products."""
-    counts = {category: count for category, (count, _) in ledger.counts().items()}
-    abstained = counts.pop(None, 0)
-    tagged = sum(count for category, count in counts.items() if category in taxonomy.index)
-    total = sum(counts.values())
-    return Tally(total + abstained, tagged, total - tagged, abstained)
+    return _tally(ledger.counts(), taxonomy)
 
 
 def subtree_counts(counts: Mapping[str, int], taxonomy: Taxonomy) -> dict[str, int]:
@@ -128,3 +128,10 @@ def subtree_counts(counts: Mapping[str, int], taxonomy: Taxonomy) -> dict[str, i
         for node in (category, *taxonomy.ancestors(category)) if category in taxonomy else ():
             totals[node] += count
     return totals
+
+
+def _tally(counts: Mapping[str | None, tuple[int, float]], taxonomy: Taxonomy) -> Tally:
+    products = sum(count for count, _ in counts.values())
+    abstained, _ = counts.get(None, (0, 0.0))
+    tagged = sum(count for category, (count, _) in counts.items() if category in taxonomy.index)
+    return Tally(products, tagged, products - abstained - tagged, abstained)

@@ -13,13 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import URL, Connection, Engine, Row, create_engine, event, func, insert, inspect, make_url, select, update
+from sqlalchemy import URL, Connection, Engine, Row, create_engine, event, func, insert, inspect, make_url, select
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from fewtag import __version__
 from fewtag.core import Label, Tag
 from fewtag.errors import WorkspaceError
-from fewtag.migrations import MIGRATIONS, finishes, labels, models, runs, schema, tags
+from fewtag.migrations import finishes, labels, migrate, models, newest, runs, schema, tags
 from fewtag.workspace import now
 
 
@@ -52,6 +52,22 @@ class StoredTag:
     at: str
 
 
+@dataclass(frozen=True, slots=True)
+class StoredLabel:
+    """One row of what people say: a label, with the product's text when it was given, or, `withdrawn`, the taking back of some.
+
+    A withdrawal takes back what its source has said of the product up to now; where it names a category or a `run_id`, only what was
+    said of that category or came with that run. A label's `run_id` is the import that it came with, None where it was given by hand.
+    """
+
+    label: Label
+    text: str
+    withdrawn: bool
+    seq: int
+    run_id: int | None
+    at: str
+
+
 class Ledger:
     """An open ledger: `with Ledger.open(workspace.ledger) as ledger`."""
 
@@ -68,9 +84,11 @@ class Ledger:
         try:
             with ledger._reading() as connection:
                 version = _version(connection, ledger._where)
-            if version < len(MIGRATIONS):
+            if version < newest():
                 with ledger._writing() as connection:
-                    _migrate(connection, ledger._where)
+                    version = _version(connection, ledger._where)  # another process may just have done it
+                    if version < newest():
+                        migrate(connection, version)
         except BaseException:
             ledger.close()
             raise
@@ -128,24 +146,18 @@ class Ledger:
             if batch:
                 connection.execute(insert(tags), [_row(tag) | {"run_id": run.id, "model_id": model_id, "at": at} for tag in batch])
 
-    def add_labels(self, batch: Sequence[Label]) -> None:
-        """Append what people say."""
-        with self._writing() as connection:
-            if batch:
-                at = now()
-                rows = [{"product_id": each.product_id, "category": each.category, "source": each.source, "at": at} for each in batch]
-                connection.execute(insert(labels), rows)
+    def add_labels(self, batch: Sequence[tuple[Label, str]], run: Run | None = None) -> None:
+        """Append what people say, each label with its product's text; all of it or none. `run` is the import that it comes with."""
+        self._add_label_rows([_label_row(label, text, False, run) for label, text in batch])
 
-    def label_count(self) -> int:
-        """Return how many labels people have given."""
-        with self._reading() as connection:
-            return int(connection.execute(select(func.count()).select_from(labels)).scalar_one())
+    def withdraw_labels(self, batch: Sequence[Label], run: Run | None = None) -> None:
+        """Append withdrawals: of all that a label's source has said of its product (of its category, unless that is empty; in `run`)."""
+        self._add_label_rows([_label_row(label, "", True, run) for label in batch])
 
-    def labels(self) -> list[Label]:
-        """Return all labels, the oldest first."""
+    def label_rows(self) -> list[StoredLabel]:
+        """Return all that people have said and taken back, the oldest first; `labels.standing` tells what holds of it."""
         with self._reading() as connection:
-            rows = connection.execute(select(labels).order_by(labels.c.seq))
-            return [Label(row.product_id, row.category, row.source) for row in rows]
+            return [_stored_label(row) for row in connection.execute(select(labels).order_by(labels.c.seq))]
 
     def history(self, product_id: str) -> list[StoredTag]:
         """Return every tag that a product has had, the newest first."""
@@ -179,6 +191,12 @@ class Ledger:
         """Return the newest run (of a kind), with `finished`, None while it is under way; None where there is none."""
         with self._reading() as connection:
             return connection.execute(_LAST_RUN if kind is None else _LAST_RUN.where(runs.c.kind == kind)).first()
+
+    def _add_label_rows(self, rows: Sequence[dict[str, Any]]) -> None:
+        if rows:
+            at = now()
+            with self._writing() as connection:
+                connection.execute(insert(labels), [row | {"at": at} for row in rows])
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
@@ -255,22 +273,12 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
 
 
 def _version(connection: Connection, where: str) -> int:
-    """Return how many steps the database has taken; raises WorkspaceError where that is more than there are."""
+    """Return the number of the database's schema, 0 for none; raises WorkspaceError where it is of a newer fewtag."""
     version = connection.execute(select(schema.c.version)).scalar() or 0 if inspect(connection).has_table("schema") else 0
-    if version > len(MIGRATIONS):
-        problem = f"the ledger was made by a newer fewtag (its schema is {version}, this one knows {len(MIGRATIONS)})"
+    if version > newest():
+        problem = f"the ledger was made by a newer fewtag (its schema is {version}, this one knows {newest()})"
         raise WorkspaceError(problem, mend="upgrade fewtag", where=where)
     return version
-
-
-def _migrate(connection: Connection, where: str) -> None:
-    """Take the steps that the database lacks; a fresh one lacks them all, and another process may just have taken them."""
-    version = _version(connection, where)
-    if version == len(MIGRATIONS):
-        return
-    for step in MIGRATIONS[version:]:
-        step(connection)
-    connection.execute(update(schema).values(version=len(MIGRATIONS)) if version else insert(schema).values(version=len(MIGRATIONS)))
 
 
 def _id_of_model(connection: Connection, model: ModelIdentity) -> int:
@@ -299,3 +307,20 @@ def _stored(row: Row[Any]) -> StoredTag:
     alternatives = tuple((category, share) for category, share in json.loads(row.alternatives))
     tag = Tag(row.product_id, row.category, row.confidence, row.stage, alternatives, row.score)
     return StoredTag(tag, row.seq, row.run_id, ModelIdentity(row.name, row.revision, row.prompt_hash), row.taxonomy_version, row.at)
+
+
+def _label_row(label: Label, text: str, withdrawn: bool, run: Run | None) -> dict[str, Any]:
+    return {
+        "product_id": label.product_id,
+        "category": label.category,
+        "source": label.source,
+        "negative": label.negative,
+        "withdrawn": withdrawn,
+        "text": text,
+        "run_id": run.id if run else None,
+    }
+
+
+def _stored_label(row: Row[Any]) -> StoredLabel:
+    label = Label(row.product_id, row.category, row.source, row.negative)
+    return StoredLabel(label, row.text, row.withdrawn, row.seq, row.run_id, row.at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
@@ -77,11 +77,14 @@ def write_tags(rows: Iterable[Row], path: Path) -> int:
         return WRITERS[path.suffix.lower()](rows, beside)
 
 
-def stream_csv(rows: Iterable[Row], stream: TextIO) -> int:
+def stream_csv(rows: Iterable[Row], stream: TextIO, columns: Sequence[str] = COLUMNS) -> int:
     """Write rows as CSV with a header, and return how many they were; where the first row cannot be had, nothing is written."""
     ahead = iter(rows)
     first = list(islice(ahead, 1))
-    plain, quoting = (csv.DictWriter(stream, COLUMNS, lineterminator="\n", quoting=way) for way in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+    plain, quoting = (
+        csv.DictWriter(stream, columns, extrasaction="ignore", lineterminator="\n", quoting=way)
+        for way in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+    )
     plain.writeheader()
     count = 0
     for count, row in enumerate(map(_flat, chain(first, ahead)), 1):  # noqa: B007, the last one is the number of rows
@@ -91,8 +94,8 @@ def stream_csv(rows: Iterable[Row], stream: TextIO) -> int:
 
 
 def _flat(row: Row) -> Row:
-    """Write the alternatives as a text, for kinds of files whose cells hold no lists."""
-    return row | {"alternatives": json.dumps(row["alternatives"], ensure_ascii=False)}
+    """Write lists as texts, for kinds of files whose cells hold none."""
+    return {name: json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value for name, value in row.items()}
 
 
 def _write_csv(rows: Iterable[Row], path: Path) -> int:

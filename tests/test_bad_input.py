@@ -327,6 +327,10 @@ WORKSPACE_MISTAKES = [
     Mistake("tag without a workspace", nothing, NO_WORKSPACE, ("tag", "products.csv", "-o", "out.csv")),
     Mistake("explain without a workspace", nothing, NO_WORKSPACE, ("explain", "A1")),
     Mistake("export without a workspace", nothing, NO_WORKSPACE, ("export", "-o", "out.csv")),
+    *(
+        Mistake(f"{' '.join(command[:2])} without a workspace", nothing, NO_WORKSPACE, command)
+        for command in (("label", "import", "products.csv"), ("label", "add", "A1", "tea"), ("label", "undo", "A1"), ("label", "list"))
+    ),
     Mistake("named workspace that is not there", nothing, NO_WORKSPACE.replace("{shop}", "no"), ("status", "--workspace", "no")),
     *(
         Mistake(
@@ -474,7 +478,124 @@ LATER_MISTAKES = [
 ]
 
 
-@said_names(LATER_MISTAKES)
+IMPORT = ("label", "import", "labels.csv", "--by", "ann")
+CLEAR = "name either a PRODUCT_ID, with --by where another one said so, or --run N alone"
+LABEL_MISTAKES = [
+    *(
+        Mistake(f"import with {name}", write("labels.csv", content), f"labels.csv{told}", IMPORT)
+        for name, content, told in [
+            (
+                "no column of categories",
+                "sku,price\nA1,3\n",
+                ":1: no column is called like a category -> call one of sku, price 'category'",
+            ),
+            (
+                "no column of products",
+                "category\ntea\n",
+                ":1: no column is called like a product's id or text -> call one of category 'product_id' or 'text'",
+            ),
+            ("no rows", "sku,category\n", ": the file has no labels -> write one in each row"),
+            ("nothing", "", ": the file is empty -> export the catalogue again"),
+            (
+                "a bad row behind good ones",
+                "sku,category\nA1,tea\nA2,tea\nA3,咖非\n",
+                ":4: there is no category '咖非' -> write an id, a full path or a unique name of the taxonomy",
+            ),
+            ("a category that is near", "sku,category\nA1,速溶咖非\n", ":2: there is no category '速溶咖非' -> did you mean '饮料/咖啡'?"),
+            (
+                "an inner category",
+                "sku,category\nA1,饮料\n",
+                ":2: no product belongs to 'drinks' itself -> write one of its children: tea, 饮料/咖啡, juice",
+            ),
+            ("no category", "sku,category\nA1,\n", ":2: product 'A1' has no category -> fill 'category', or delete the row"),
+            ("no product", "sku,category\n,tea\n", ":2: the row names no product -> give its id or its text, or delete the row"),
+            (
+                "an unknown product",
+                "sku,category\nA1,tea\nA99,tea\n",
+                ":3: there is no product 'A99' in the catalogue"
+                " -> write an id as the catalogue has it, or give the product's text in a column 'text'",
+            ),
+            (
+                "a denial that is none",
+                "sku,category,negative\nA1,tea,perhaps\n",
+                ":2: 'negative' holds 'perhaps' -> write true or false, or leave it empty",
+            ),
+            (
+                "two minds",
+                "sku,category\nA1,tea\nA1,juice\n",
+                ":3: product 'A1' is 'juice' here, and 'tea' at line 2"
+                " -> delete one of the two rows, or say in a column 'source' who says which",
+            ),
+            (
+                "a ragged row",
+                "sku,category\nA1,tea,x\n",
+                ":2: the row has 3 cells and the header 2 -> put a text that holds the delimiter in quotes, or name it with `delimiter:`",
+            ),
+        ]
+    ),
+    Mistake(
+        "import of a file that is not there", nothing, "labels.csv: there is no such file -> name a file of labels that is there", IMPORT
+    ),
+    Mistake(
+        "import without the catalogue",
+        both(write("labels.csv", "sku,category\nA1,tea\n"), delete("products.csv")),
+        f"{{shop}}/products.csv: {NO_CATALOGUE}",
+        IMPORT,
+    ),
+    Mistake(
+        "import into a damaged tagger",
+        both(write("labels.csv", "sku,category\nA1,tea\n"), write(f"{TAGGER}/tagger.json", "{")),
+        DAMAGED,
+        IMPORT,
+    ),
+    Mistake(
+        "label of an unknown product",
+        nothing,
+        "{shop}/products.csv: there is no product 'A99' -> write an id as the catalogue has it",
+        ("label", "add", "A99", "tea"),
+    ),
+    Mistake(
+        "label of an unknown category",
+        nothing,
+        "there is no category '苹果' -> did you mean 'juice'?",
+        ("label", "add", "A1", "苹果", "--not"),
+    ),
+    Mistake(
+        "label of an inner category",
+        nothing,
+        "no product belongs to 'home' itself -> write one of its children: soap, 日用/牙膏, towels",
+        ("label", "add", "A1", "日用"),
+    ),
+    Mistake(
+        "undo of what was not said",
+        nothing,
+        "'ann' has said nothing of product 'A1' -> `fewtag label list` shows the labels that hold",
+        ("label", "undo", "A1", "--by", "ann"),
+    ),
+    Mistake(
+        "undo of a run that brought no labels",
+        nothing,
+        "there are no labels of run 1 -> `fewtag label list --json` shows which run a label came with",
+        ("label", "undo", "--run", "1"),
+    ),
+    *(
+        Mistake(
+            f"undo of {' '.join(command) or 'nothing'}", nothing, f"what to take back is not clear -> {CLEAR}", ("label", "undo", *command)
+        )
+        for command in ((), ("A1", "--run", "1"), ("--run", "1", "--by", "ann"), ("--by", "ann"))
+    ),
+    Mistake("list without the tagger's taxonomy", delete(f"{TAGGER}/taxonomy.yaml"), DAMAGED, ("label", "list")),
+]
+
+
+def test_undo_of_what_another_one_said_names_them(tagged: Path, run: Run) -> None:
+    for who in ("cal", "bob"):
+        assert run("label", "add", "A1", "tea", "--by", who).code == 0
+    told = "'ann' has said nothing of product 'A1' -> say whose with --by: bob, cal"
+    refused(tagged, run, Mistake("", nothing, told, ("label", "undo", "A1", "--by", "ann")))
+
+
+@said_names([*LATER_MISTAKES, *LABEL_MISTAKES])
 def test_a_mistake_behind_a_bootstrap_is_told_with_its_mend_and_leaves_all_as_it_was(tagged: Path, run: Run, mistake: Mistake) -> None:
     refused(tagged, run, mistake)
 
@@ -628,7 +749,9 @@ def test_a_second_run_says_who_holds_the_workspace(tagged: Path, run: Run) -> No
             who = f"process {other.pid} on {socket.gethostname()}, `fewtag bootstrap taxonomy.yaml`, since {since}"
             told = f"{{shop}}/.fewtag: another run holds this workspace: {who} -> wait for it to end, or stop it"
             refused(tagged, run, Mistake("", nothing, told))
-            assert run("status").code == 0
+            refused(tagged, run, Mistake("", nothing, told, ("label", "add", "A1", "tea")))
+            refused(tagged, run, Mistake("", nothing, told, ("label", "undo", "A1")))
+            assert run("status").code == run("label", "list").code == 0
         finally:
             other.kill()
     assert run("bootstrap", "taxonomy.yaml").code == 0

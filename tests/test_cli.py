@@ -436,6 +436,140 @@ def test_the_version_is_the_packages(run: Run) -> None:
     assert run("--version").out == f"fewtag {fewtag.__version__}\n"
 
 
+TRAIN = "Next: `fewtag train` learns from them."
+
+
+def labels(run: Run, *arguments: str) -> list[tuple[str, ...]]:
+    """What `fewtag label list` says, without the times."""
+    rows = list(csv.DictReader(io.StringIO(run("label", "list", *arguments).out)))
+    assert all(row.pop("at").startswith("20") for row in rows)
+    return [tuple(row.values()) for row in rows]
+
+
+def test_label_import_takes_a_file_once_and_can_be_taken_back(tagged: Path, run: Run) -> None:
+    (tagged / "labels.csv").write_text("sku,title,category\nA1,,茶叶\nA3,,饮料 > 咖啡\n,乌龙茶,tea\n", encoding="utf-8")
+    said = run("label", "import", "labels.csv", "--by", "ann")
+    assert (said.code, said.out) == (0, "3 labels: 3 new, 0 already there, 0 in conflict\n")
+    assert said.talk == ["`fewtag label undo --run 2` takes this import back.", TRAIN]
+    given = labels(run)
+    assert given[:2] == [("A1", "tea", "饮料 > 茶叶", "False", "ann"), ("A3", "饮料/咖啡", "饮料 > 咖啡", "False", "ann")]
+    assert given[2][0].startswith("text-")
+    with Ledger.open(Path(".fewtag/fewtag.db")) as ledger:
+        assert [row.text for row in ledger.label_rows()] == ["西湖绿茶 250g 山云", "速溶咖啡 30条 早安", "乌龙茶"]
+        imported = ledger.last_run("label")
+        assert imported is not None
+        assert (imported.id, json.loads(imported.settings), imported.finished is None) == (2, {"file": "labels.csv"}, False)
+
+    said = run("label", "import", "labels.csv", "--by", "ann")
+    assert (said.out, said.talk) == ("3 labels: 0 new, 3 already there, 0 in conflict\n", [TRAIN])
+    assert labels(run) == given
+    assert [row["run"] for row in json.loads(run("label", "list", "--json").out)] == [2, 2, 2]
+
+    assert run("label", "undo", "--run", "2").out == "3 labels taken back\n"
+    assert labels(run) == []
+    assert run("label", "import", "labels.csv", "--by", "ann").out == "3 labels: 3 new, 0 already there, 0 in conflict\n"
+
+
+def test_an_import_that_is_taken_back_leaves_what_was_said_by_hand(tagged: Path, run: Run) -> None:
+    run("label", "add", "A1", "tea", "--by", "ann")
+    (tagged / "labels.csv").write_text("sku,category\nA1,juice\n", encoding="utf-8")
+    run("label", "import", "labels.csv", "--by", "ann")
+    run("label", "add", "A1", "soap", "--not", "--by", "ann")
+    assert [row[1] for row in labels(run)] == ["juice", "soap"]
+    assert run("label", "undo", "--run", "2").out == "1 labels taken back\n"
+    assert [row[1] for row in labels(run)] == ["tea", "soap"]
+
+
+def test_an_import_that_was_stopped_leaves_no_label_and_can_be_made_again(tagged: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tagged / "labels.csv").write_text("sku,category\nA1,juice\n", encoding="utf-8")
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "add_labels", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        said = run("label", "import", "labels.csv")
+    assert (said.code, said.out, said.talk) == (130, "", ["Stopped."])
+    assert labels(run) == []
+    assert run("label", "import", "labels.csv").talk == ["`fewtag label undo --run 2` takes this import back.", TRAIN]
+
+
+def test_label_import_shows_five_conflicts_and_says_how_many_more_there_are(tagged: Path, run: Run) -> None:
+    (tagged / "right.csv").write_text(
+        "sku,category\n" + "".join(f"{sku},{category}\n" for sku, category in BY_HAND.items()), encoding="utf-8"
+    )
+    assert run("label", "import", "right.csv", "--by", "ann").code == 0
+    (tagged / "wrong.csv").write_text("sku,category,not\n" + "".join(f"A{number},日用,x\n" for number in range(5, 13)), encoding="utf-8")
+    said = run("label", "import", "wrong.csv", "--by", "bob")
+    assert said.out == "8 labels: 8 new, 0 already there, 6 in conflict\n"
+    assert said.talk[0] == "In conflict: A7: ann says 日用 > 香皂, bob says not 日用"
+    assert len(said.talk) == 8
+    assert said.talk[5] == "... and 1 more: `fewtag label list --conflicts`"
+    assert labels(run, "--conflicts")[0] == ("A7", "soap", "日用 > 香皂", "False", "ann")
+    assert labels(run, "--conflicts")[-1] == ("A12", "home", "日用", "True", "bob")
+    assert len(labels(run, "--conflicts")) == 12
+    assert len(labels(run)) == 20
+    assert run("status").out.splitlines()[1] == "12 tagged, 0 backed off to a parent, 0 left open; 20 labels, 6 in conflict"
+    found = json.loads(run("status", "--json").out)
+    assert (found["labels"], found["conflicts"]) == (20, 6)
+
+
+def test_label_list_can_be_imported_again(tagged: Path, run: Run) -> None:
+    run("label", "add", "A1", "tea", "--by", "ann")
+    run("label", "add", "A1", "日用", "--not", "--by", "bob")
+    (tagged / "labels.csv").write_text(run("label", "list").out, encoding="utf-8")
+    given = labels(run)
+    assert run("label", "import", "labels.csv").out == "2 labels: 0 new, 2 already there, 0 in conflict\n"
+    run("label", "undo", "A1", "--by", "ann")
+    run("label", "undo", "A1", "--by", "bob")
+    assert run("label", "import", "labels.csv").out == "2 labels: 2 new, 0 already there, 0 in conflict\n"
+    assert labels(run) == given
+
+
+def test_label_add_and_undo_speak_for_one_person(tagged: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("getpass.getuser", lambda: "ann")
+    said = run("label", "add", "A1", "饮料 > 茶叶")
+    assert (said.code, said.out, said.talk) == (0, "1 labels: 1 new, 0 already there, 0 in conflict\n", [TRAIN])
+    assert run("label", "add", "A1", "tea").out == "1 labels: 0 new, 1 already there, 0 in conflict\n"
+    said = run("label", "add", "A1", "juice", "--by", "bob")
+    assert said.talk == ["In conflict: A1: ann says 饮料 > 茶叶, bob says 饮料 > 果汁", TRAIN]
+    assert run("label", "add", "A1", "soap", "--not").out.endswith(" 0 in conflict\n")
+    assert labels(run) == [
+        ("A1", "tea", "饮料 > 茶叶", "False", "ann"),
+        ("A1", "juice", "饮料 > 果汁", "False", "bob"),
+        ("A1", "soap", "日用 > 香皂", "True", "ann"),
+    ]
+    said = run("label", "undo", "A1")
+    assert (said.out, said.talk) == ("2 labels taken back\n", ["Next: `fewtag label list` shows the labels that hold."])
+    assert labels(run) == [("A1", "juice", "饮料 > 果汁", "False", "bob")]
+
+
+def test_label_prints_json_for_machines(tagged: Path, run: Run) -> None:
+    run("label", "add", "A1", "tea", "--by", "ann")
+    found = json.loads(run("label", "add", "A1", "juice", "--by", "bob", "--json").out)
+    [conflict] = found.pop("conflicts")
+    assert found == {"labels": 1, "new": 1, "known": 0, "run": None}
+    assert [saying[:3] for saying in conflict["sayings"]] == [["ann", "tea", False], ["bob", "juice", False]]
+    rows = json.loads(run("label", "list", "--json").out)
+    assert [(row["product_id"], row["category"], row["negative"], row["source"], row["run"]) for row in rows] == [
+        ("A1", "tea", False, "ann", None),
+        ("A1", "juice", False, "bob", None),
+    ]
+
+
+def test_where_no_one_is_known_someone_says_it(tagged: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found: 4711")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    run("label", "add", "A1", "tea")
+    assert labels(run) == [("A1", "tea", "饮料 > 茶叶", "False", "someone")]
+
+
+def test_a_label_of_a_category_that_is_gone_is_listed_by_its_id(tagged: Path, run: Run) -> None:
+    run("label", "add", "A1", "tea", "--by", "ann")
+    edit("taxonomy.yaml", "id: tea", "id: leaves")
+    assert run("bootstrap", "taxonomy.yaml").code == 0
+    assert labels(run) == [("A1", "tea", "tea", "False", "ann")]
+    assert run("label", "add", "A1", "leaves", "--by", "bob").talk[0] == "In conflict: A1: ann says tea, bob says 饮料 > 茶叶"
+
+
 def leaves(command: Any, path: str) -> Iterator[tuple[str, Any]]:
     """Every command below a group with the words that call it."""
     below = getattr(command, "commands", None)
@@ -447,7 +581,7 @@ def leaves(command: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def test_the_help_of_every_command_has_an_example_of_it() -> None:
     commands = dict(leaves(typer.main.get_command(cli.app), "fewtag"))
-    assert set(commands) >= {f"fewtag {name}" for name in ("bootstrap", "status", "tag", "explain", "taxonomy check", "taxonomy show")}
+    assert set(commands) >= {f"fewtag {name}" for name in ("bootstrap", "label add", "status", "tag", "taxonomy check")}
     without = [path for path, command in commands.items() if f"\nExample: {path} " not in f"{command.help} "]
     assert without == []
 

@@ -67,11 +67,12 @@ def test_every_number_of_a_ledger_filled_by_hand(ledger: Ledger) -> None:
     ledger.add_tags(run, MODEL, TAGS[:4])
     ledger.add_tags(run, OTHER, TAGS[4:])
     ledger.finish_run(run)
-    ledger.add_labels([Label("1", "drinks/tea"), Label("1", "drinks/coffee"), Label("9", "drinks/tea")])
+    given = [Label("1", "drinks/tea"), Label("1", "drinks/coffee"), Label("9", "drinks/tea"), Label("9", "drinks", "bob", negative=True)]
+    ledger.add_labels([(label, "a text") for label in given])
     status = status_of(ledger, SHOP)
     assert status.taxonomy == "taxonomy"
     assert (status.products, status.tagged, status.backed_off, status.abstained) == (6, 4, 1, 1)
-    assert status.labels == 3
+    assert (status.labels, status.conflicts) == (3, 1)  # coffee took the place of tea; bob denies what is above tea
     assert status.voices == (("zero-shot", "minilm", 4), ("zero-shot", "gpt", 2))
     assert status.categories == (
         CategoryStatus("drinks/tea", "Drinks > Tea", 2, 0.5),
@@ -92,7 +93,23 @@ def test_a_ledger_without_tags_counts_nothing(ledger: Ledger) -> None:
     start(ledger)
     assert tally(ledger, SHOP) == Tally(0, 0, 0, 0)
     status = status_of(ledger, SHOP)
-    assert (status.voices, status.categories, status.labels) == ((), (), 0)
+    assert (status.voices, status.categories, status.labels, status.conflicts) == ((), (), 0, 0)
+
+
+def test_a_later_run_of_another_kind_is_not_taken_for_the_bootstrap(ledger: Ledger) -> None:
+    run = start(ledger)
+    ledger.add_tags(run, MODEL, TAGS)
+    ledger.finish_run(run)
+    start(ledger, kind="label")
+    assert status_of(ledger, SHOP).finished is not None
+
+
+def test_the_status_adds_the_tags_up_once(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger.add_tags(start(ledger), MODEL, TAGS)
+    counts, asked = Ledger.counts, []
+    monkeypatch.setattr(Ledger, "counts", lambda self: asked.append(self) or counts(self))
+    status_of(ledger, SHOP)
+    assert len(asked) == 1
 
 
 def test_a_category_that_the_taxonomy_no_longer_has_is_shown_by_its_id(ledger: Ledger) -> None:

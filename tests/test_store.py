@@ -6,17 +6,18 @@ import json
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, create_engine, inspect
+from sqlalchemy import Column, Connection, MetaData, String, create_engine, inspect
 
-from fewtag import __version__, store
+from fewtag import __version__, migrations, store
 from fewtag.core import Label, Tag
 from fewtag.errors import WorkspaceError
-from fewtag.migrations import MIGRATIONS, metadata
-from fewtag.store import Ledger, ModelIdentity, Run
+from fewtag.migrations import metadata, newest
+from fewtag.store import Ledger, ModelIdentity, Run, StoredLabel
 
 MODEL = ModelIdentity("minilm", "53aa", "3c29")
 OTHER = ModelIdentity("minilm", "53aa", "4316")
@@ -28,6 +29,14 @@ def tag(product_id: str, category: str | None = "tea", confidence: float = 0.5) 
 
 def start(ledger: Ledger, fingerprint: str = "f", kind: str = "bootstrap") -> Run:
     return ledger.start_run(kind, fingerprint, "v1", 7, {"precision": 0.9, "k": 5})
+
+
+def say(ledger: Ledger, *labels: Label) -> None:
+    ledger.add_labels([(label, f"text of {label.product_id}") for label in labels])
+
+
+def said(ledger: Ledger) -> list[Label]:
+    return [row.label for row in ledger.label_rows()]
 
 
 def raw(place: Path, *statements: str) -> list[tuple[object, ...]]:
@@ -56,17 +65,17 @@ def ledger(place: Path) -> Iterator[Ledger]:
 def test_an_empty_database_gets_every_table_and_the_schemas_number(ledger: Ledger, place: Path) -> None:
     tables = {"schema", "runs", "finishes", "models", "tags", "labels"}
     assert {name for (name,) in raw(place, "SELECT name FROM sqlite_master WHERE type = 'table'")} == tables
-    assert raw(place, "SELECT version FROM schema") == [(len(MIGRATIONS),)]
+    assert raw(place, "SELECT version FROM schema") == [(newest(),)]
     assert len(raw(place, "SELECT name FROM sqlite_master WHERE type = 'trigger'")) == 2 * len(tables - {"schema"})
-    assert (ledger.labels(), list(ledger.latest()), ledger.history("1"), ledger.counts(), ledger.last_run()) == ([], [], [], {}, None)
+    assert (said(ledger), list(ledger.latest()), ledger.history("1"), ledger.counts(), ledger.last_run()) == ([], [], [], {}, None)
 
 
 def test_opening_it_again_keeps_what_is_there(place: Path) -> None:
     for number in range(3):
         with Ledger.open(place) as ledger:
-            assert len(ledger.labels()) == number
-            ledger.add_labels([Label(str(number), "tea")])
-    assert raw(place, "SELECT version FROM schema") == [(len(MIGRATIONS),)]
+            assert len(said(ledger)) == number
+            say(ledger, Label(str(number), "tea"))
+    assert raw(place, "SELECT version FROM schema") == [(newest(),)]
 
 
 def test_sqlite_writes_ahead_holds_foreign_keys_and_waits_for_others(ledger: Ledger, place: Path) -> None:
@@ -80,16 +89,16 @@ def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
     place = tmp_path / "what? 100% #1 茶" / "fewtag.db"
     place.parent.mkdir()
     with Ledger.open(place) as ledger:
-        ledger.add_labels([Label("1", "tea")])
+        say(ledger, Label("1", "tea"))
     assert place.exists()
     assert [child.name for child in tmp_path.iterdir()] == [place.parent.name]
 
 
 def test_a_database_may_be_named_by_its_url(tmp_path: Path) -> None:
     with Ledger.open(f"sqlite:///{tmp_path / 'team.db'}") as ledger:
-        ledger.add_labels([Label("1", "tea")])
+        say(ledger, Label("1", "tea"))
     with Ledger.open(tmp_path / "team.db") as ledger:
-        assert ledger.labels() == [Label("1", "tea")]
+        assert said(ledger) == [Label("1", "tea")]
 
 
 def test_a_tag_comes_back_with_its_provenance(ledger: Ledger) -> None:
@@ -185,12 +194,34 @@ def test_voices_are_those_of_the_tags_that_hold_the_loudest_first(ledger: Ledger
     assert sorted(found[1:]) == [("few-shot", "minilm", 1), ("zero-shot", "bge", 1)]
 
 
-def test_labels_come_back_the_oldest_first_and_say_who_gave_them(ledger: Ledger) -> None:
-    given = [Label("2", "tea", "ann"), Label("1", "coffee"), Label("2", "coffee", "bob")]
-    ledger.add_labels(given[:2])
-    ledger.add_labels([])
-    ledger.add_labels(given[2:])
-    assert ledger.labels() == given
+def test_labels_come_back_the_oldest_first_with_all_that_is_known_of_them(ledger: Ledger) -> None:
+    run = start(ledger, kind="label")
+    ledger.add_labels([(Label("2", "tea", "ann"), "Assam"), (Label("1", "coffee", negative=True), "豆")])
+    ledger.add_labels([], run)
+    ledger.add_labels([(Label("2", "coffee", "bob"), "Assam, new")], run)
+    ledger.withdraw_labels([Label("2", "", "ann")])
+    ledger.withdraw_labels([Label("2", "", "bob")], run)
+    rows = ledger.label_rows()
+    assert [row.at >= ledger.last_run().started for row in rows] == [True] * 5  # type: ignore[union-attr]
+    at = rows[0].at
+    assert [replace(row, at=at) for row in rows] == [
+        StoredLabel(Label("2", "tea", "ann"), "Assam", False, 1, None, at),
+        StoredLabel(Label("1", "coffee", negative=True), "豆", False, 2, None, at),
+        StoredLabel(Label("2", "coffee", "bob"), "Assam, new", False, 3, run.id, at),
+        StoredLabel(Label("2", "", "ann"), "", True, 4, None, at),
+        StoredLabel(Label("2", "", "bob"), "", True, 5, run.id, at),
+    ]
+
+
+def test_a_label_of_a_run_that_there_is_not_is_refused_and_so_are_those_beside_it(ledger: Ledger) -> None:
+    with pytest.raises(Exception, match="FOREIGN KEY constraint failed"):
+        ledger.add_labels([(Label("1", "tea"), "Assam"), (Label("2", "tea"), "Ceylon")], Run(7))
+    assert ledger.label_rows() == []
+
+
+def test_how_much_a_label_counts_in_training_is_not_what_a_person_says(ledger: Ledger) -> None:
+    say(ledger, Label("1", "tea", weight=0.5))
+    assert said(ledger) == [Label("1", "tea")]
 
 
 def test_a_model_is_written_down_once(ledger: Ledger, place: Path) -> None:
@@ -250,7 +281,7 @@ def test_runs_of_another_kind_are_no_matter(ledger: Ledger) -> None:
 def test_nothing_is_changed_or_deleted(ledger: Ledger, place: Path, table: str) -> None:
     run = start(ledger)
     ledger.add_tags(run, MODEL, [tag("1")])
-    ledger.add_labels([Label("1", "tea")])
+    say(ledger, Label("1", "tea"))
     ledger.finish_run(run)
     before = raw(place, f"SELECT * FROM {table}")
     column = {"tags": "category", "labels": "category", "runs": "seed", "finishes": "at", "models": "name"}[table]
@@ -289,11 +320,11 @@ def test_a_full_disk_is_told_and_costs_one_batch(ledger: Ledger, place: Path) ->
 
 def test_a_ledger_that_cannot_be_written_is_told_and_can_be_read(place: Path) -> None:
     with Ledger.open(place) as ledger:
-        ledger.add_labels([Label("1", "tea")])
+        say(ledger, Label("1", "tea"))
     with Ledger.open(f"sqlite:///file:{place}?mode=ro&uri=true") as ledger:
-        assert ledger.labels() == [Label("1", "tea")]
+        assert said(ledger) == [Label("1", "tea")]
         with pytest.raises(WorkspaceError, match="the ledger is read-only -> name a workspace that can be written with --workspace"):
-            ledger.add_labels([Label("2", "tea")])
+            say(ledger, Label("2", "tea"))
 
 
 def test_what_is_no_file_cannot_be_opened(tmp_path: Path) -> None:
@@ -314,12 +345,12 @@ def test_a_file_that_is_no_ledger_is_told_and_left_alone(place: Path) -> None:
 
 def test_a_damaged_ledger_is_told(place: Path) -> None:
     with Ledger.open(place) as ledger:
-        ledger.add_labels([Label(str(number), "tea") for number in range(1000)])
+        say(ledger, *(Label(str(number), "tea") for number in range(1000)))
     content = bytearray(place.read_bytes())
     content[4096:] = b"\xff" * (len(content) - 4096)
     place.write_bytes(content)
     with pytest.raises(WorkspaceError) as caught, Ledger.open(place) as ledger:
-        ledger.labels()
+        said(ledger)
     assert str(caught.value) == f"{place}: the ledger is damaged -> restore it from a backup, or move it away and bootstrap again"
 
 
@@ -330,52 +361,129 @@ def test_a_ledger_that_another_program_holds_is_told(ledger: Ledger, place: Path
     other.execute("BEGIN IMMEDIATE")
     try:
         with pytest.raises(WorkspaceError) as caught:
-            ledger.add_labels([Label("1", "tea")])
+            say(ledger, Label("1", "tea"))
         assert str(caught.value) == f"{place}: another program holds the ledger -> wait for it to end"
-        assert ledger.labels() == []
+        assert said(ledger) == []
         with Ledger.open(place) as second:
-            assert second.labels() == [], "a ledger can be read while another program writes"
+            assert said(second) == [], "a ledger can be read while another program writes"
     finally:
         other.close()
-    ledger.add_labels([Label("1", "tea")])
-    assert ledger.labels() == [Label("1", "tea")]
+    say(ledger, Label("1", "tea"))
+    assert said(ledger) == [Label("1", "tea")]
 
 
 def test_a_newer_ledger_is_refused(ledger: Ledger, place: Path) -> None:
-    newer = len(MIGRATIONS) + 1
+    newer = newest() + 1
     raw(place, f"UPDATE schema SET version = {newer}")
     with pytest.raises(WorkspaceError) as caught:
         Ledger.open(place)
-    problem = f"the ledger was made by a newer fewtag (its schema is {newer}, this one knows {len(MIGRATIONS)})"
+    problem = f"the ledger was made by a newer fewtag (its schema is {newer}, this one knows {newest()})"
     assert str(caught.value) == f"{place}: {problem} -> upgrade fewtag"
+
+
+def noted(table: str = "labels") -> MetaData:
+    """Today's tables, of which one has a further column."""
+    grown = MetaData()
+    for each in metadata.sorted_tables:
+        each.to_metadata(grown)
+    grown.tables[table].append_column(Column("note", String, nullable=False, server_default=""))
+    return grown
+
+
+def add_note(connection: Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE labels ADD COLUMN note VARCHAR NOT NULL DEFAULT ''")
+
+
+def add_nullable_note(connection: Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE labels ADD COLUMN note VARCHAR DEFAULT ''")
+
+
+def shape(place: Path) -> dict[str, object]:
+    """All that a database is but for its rows: the tables' columns, keys and indexes, whatever their order, and the triggers."""
+    found = inspect(create_engine(f"sqlite:///{place}"))
+    tables = {
+        name: (
+            {column["name"]: str(column) for column in found.get_columns(name)},
+            found.get_pk_constraint(name)["constrained_columns"],
+            sorted(str(key) for key in found.get_foreign_keys(name)),
+            sorted(str(key) for key in (*found.get_unique_constraints(name), *found.get_indexes(name))),
+        )
+        for name in found.get_table_names()
+    }
+    return tables | {"triggers": sorted(raw(place, "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))}
 
 
 def test_an_older_ledger_takes_only_the_steps_it_lacks(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Ledger.open(place) as ledger:
-        ledger.add_labels([Label("1", "tea")])
+        say(ledger, Label("1", "tea"))
 
-    def second(connection: Connection) -> None:
+    def third(connection: Connection) -> None:
         connection.exec_driver_sql("CREATE TABLE added (id INTEGER)")
 
-    monkeypatch.setattr(store, "MIGRATIONS", (*MIGRATIONS, second))
-    for _ in range(2):
-        with Ledger.open(place) as ledger:
-            assert ledger.labels() == [Label("1", "tea")]
-    assert raw(place, "SELECT version FROM schema") == [(len(MIGRATIONS) + 1,)]
+    before = newest()
+    for steps in ((add_note,), (add_note, third)):  # a step taken twice would fail: the column, the table is there
+        monkeypatch.setattr(migrations, "STEPS", (*migrations.STEPS[: before - 1], *steps))
+        for _ in range(2):
+            with Ledger.open(place) as ledger:
+                assert said(ledger) == [Label("1", "tea")]
+        assert raw(place, "SELECT version FROM schema") == [(before + len(steps),)]
+    assert raw(place, "SELECT note FROM labels") == [("",)]
     assert raw(place, "SELECT * FROM added") == []
 
 
-def test_a_kill_amid_the_migration_leaves_nothing_behind(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def killed(connection: Connection) -> None:
-        raise KeyboardInterrupt
+def test_a_fresh_ledger_takes_no_step(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrations, "STEPS", (*migrations.STEPS, add_note))
+    monkeypatch.setattr(migrations, "metadata", noted())
+    with Ledger.open(place):
+        pass  # with the step, the column would be there twice
+    assert raw(place, "SELECT version FROM schema") == [(newest(),)]
+    assert raw(place, "SELECT note FROM labels") == []
+
+
+@pytest.mark.parametrize(
+    ("step", "table", "same"), [(add_note, "labels", True), (add_nullable_note, "labels", False), (add_note, "tags", False)]
+)
+def test_steps_lead_to_the_schema_that_a_fresh_ledger_has(
+    place: Path, monkeypatch: pytest.MonkeyPatch, step: Callable[[Connection], None], table: str, same: bool
+) -> None:
+    Ledger.open(place).close()
+    monkeypatch.setattr(migrations, "STEPS", (*migrations.STEPS, step))
+    monkeypatch.setattr(migrations, "metadata", noted(table))
+    Ledger.open(place).close()
+    fresh = place.with_name("fresh.db")
+    Ledger.open(fresh).close()
+    assert (shape(place) == shape(fresh)) is same
+
+
+def test_a_kill_amid_the_making_of_the_tables_leaves_nothing_behind(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(connection: Connection, table: str) -> None:
+        if table == "tags":
+            raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "MIGRATIONS", (*MIGRATIONS, killed))
+        patch.setattr(migrations, "make_append_only", killed)
         with pytest.raises(KeyboardInterrupt):
             Ledger.open(place)
     assert raw(place, "SELECT name FROM sqlite_master") == []
     with Ledger.open(place) as ledger:
-        assert ledger.labels() == []
+        assert said(ledger) == []
+
+
+def test_a_kill_amid_a_step_leaves_the_ledger_as_it_was(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Ledger.open(place) as ledger:
+        say(ledger, Label("1", "tea"))
+    before = shape(place)
+
+    def killed(connection: Connection) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "STEPS", (*migrations.STEPS, add_note, killed))
+        with pytest.raises(KeyboardInterrupt):
+            Ledger.open(place)
+    assert shape(place) == before
+    with Ledger.open(place) as ledger:
+        assert said(ledger) == [Label("1", "tea")]
 
 
 def test_processes_that_open_an_empty_database_at_once_make_one_schema(place: Path) -> None:
@@ -385,7 +493,7 @@ from fewtag.core import Label
 from fewtag.store import Ledger
 input()
 with Ledger.open(Path({str(place)!r})) as ledger:
-    ledger.add_labels([Label("1", "tea")])
+    ledger.add_labels([(Label("1", "tea"), "text")])
 """
     others = [subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, text=True) for _ in range(3)]
     for other in others:
@@ -395,7 +503,7 @@ with Ledger.open(Path({str(place)!r})) as ledger:
     for other in others:
         other.communicate()
     assert [other.returncode for other in others] == [0, 0, 0]
-    assert raw(place, "SELECT version FROM schema") == [(len(MIGRATIONS),)]
+    assert raw(place, "SELECT version FROM schema") == [(newest(),)]
     assert raw(place, "SELECT count(*) FROM labels") == [(3,)]
 
 

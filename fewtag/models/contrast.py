@@ -56,9 +56,9 @@ class Lesson:
         rng = np.random.default_rng(seed)
         order = np.concatenate([rng.permutation(len(self.titles)) for _ in range(epochs)])
         own = self.classes[order]
-        beside = np.array([rng.choice(self.siblings[each]) if self.siblings[each] else each for each in own])
-        words, others = ([self.phrases[each][rng.integers(len(self.phrases[each]))] for each in column] for column in (own, beside))
-        label = np.stack([own, beside], axis=1).tolist()
+        beside = [int(rng.choice(self.siblings[each])) if self.siblings[each] else int(each) for each in own]
+        words, others = ([str(rng.choice(self.phrases[each])) for each in column] for column in (own, beside))
+        label = [[int(one), other] for one, other in zip(own, beside, strict=True)]
         return dict(zip((*COLUMNS, "label"), ([self.titles[row] for row in order], words, others, label), strict=True))
 
 
@@ -69,6 +69,7 @@ def tune(source: Source, lesson: Lesson, folder: Path, settings: ContrastSetting
     """
     from datasets import Dataset
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+    from transformers import PrinterCallback
     from transformers.trainer_utils import get_last_checkpoint
 
     device = best_device()
@@ -102,7 +103,8 @@ def tune(source: Source, lesson: Lesson, folder: Path, settings: ContrastSetting
             loss=_loss(body, settings.temperature),
             callbacks=[_shows(done)],
         )
-        last = get_last_checkpoint(str(place)) if place.is_dir() else None
+        trainer.remove_callback(PrinterCallback)  # it prints to stdout, where data goes
+        last = get_last_checkpoint(str(place)) if place.is_dir() else None  # type: ignore[no-untyped-call]
         trainer.train(resume_from_checkpoint=last)
     shutil.rmtree(folder, ignore_errors=True)
     return body.eval()
