@@ -584,7 +584,7 @@ LABEL_MISTAKES = [
         )
         for command in ((), ("A1", "--run", "1"), ("--run", "1", "--by", "ann"), ("--by", "ann"))
     ),
-    Mistake("list without the tagger's taxonomy", delete(f"{TAGGER}/taxonomy.yaml"), DAMAGED, ("label", "list")),
+    Mistake("list without the tagger's taxonomy", delete(f"{TAGGER}/taxonomy.json"), DAMAGED, ("label", "list")),
 ]
 
 
