@@ -45,7 +45,7 @@ class SentenceEncoder:
     """A sentence-transformers model, loaded when it is first used; texts are cut at `MAX_TOKENS` tokens."""
 
     def __init__(self, name: str | Source, revision: str | None = None) -> None:
-        """Take a source, or find the model by name, hub id (at a commit, if one is given) or folder; raises ModelError where it cannot be had."""
+        """Take a source, or find one by name, hub id (at a commit, if one is given) or folder; raises ModelError where there is none."""
         self.source = name if isinstance(name, Source) else locate(name, revision)
         self._prefix = "query: " if E5.search(self.source.name) else ""
         self.identity = f"{self.source.identity}, {MAX_TOKENS} tokens, '{self._prefix}'"
