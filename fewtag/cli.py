@@ -41,7 +41,8 @@ class Stoppable(TyperGroup):
             sys.stdout.flush()
             return result
         except KeyboardInterrupt:
-            talk("Stopped: the same command goes on where it was." if ctx.invoked_subcommand == "bootstrap" else "Stopped.")
+            goes_on = ctx.invoked_subcommand in ("bootstrap", "train")
+            talk("Stopped: the same command goes on where it was." if goes_on else "Stopped.")
             raise typer.Exit(130) from None
         except OSError as error:
             if error.errno not in (errno.EPIPE, errno.ENOSPC):
@@ -135,11 +136,33 @@ def bootstrap(
         talk(f"Most products are left open: --precision {LOW_PRECISION} tags more of them, less surely.")
     if outcome.resumed_at:
         talk(f"Went on behind the {outcome.resumed_at} products of the interrupted run.")
-    line = (
-        f"{outcome.products} products: {outcome.tagged} tagged, {outcome.backed_off} backed off to a parent, {outcome.abstained} left open"
-    )
-    typer.echo(json.dumps(asdict(outcome)) if as_json else line)
+    typer.echo(json.dumps(asdict(outcome)) if as_json else str(outcome))
     talk("Next: `fewtag status` shows the categories, `fewtag explain PRODUCT_ID` one product, `fewtag export -o FILE` writes all tags.")
+
+
+@app.command()
+def train(
+    catalogue: Annotated[Path | None, typer.Option(help="Products to tag, instead of the last bootstrap's catalogue.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave the encoder as it is: seconds instead of minutes.")] = False,
+    workspace: WorkspaceFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Learn from the labels, and tag the catalogue anew. Interrupted, the same command goes on; unchanged, it does nothing.
+
+    Example: fewtag train --quick
+    """
+    from fewtag.tagger import Tagger
+
+    tagger = Tagger.open(open_workspace(workspace).root)
+    outcome = with_bars(lambda: tagger.train(catalogue, tune=not quick))
+    found = tagger.training
+    assert found, "what was trained says what it came to"
+    talk(f"{found.labels} labels of {found.warm} categories; the other {len(tagger.classes_) - found.warm} are guessed from their names")
+    talk(f"right of {found.held_out} labels held out: {found.zero_shot_accuracy:.3f} without labels, {found.accuracy:.3f} with the others")
+    if outcome.unchanged:
+        talk("Nothing has changed since the last training: its tags stand.")
+    typer.echo(json.dumps(asdict(outcome) | {"training": asdict(found)}) if as_json else str(outcome))
+    talk("Next: `fewtag status` shows the categories, `fewtag export -o FILE` writes all tags.")
 
 
 @app.command()

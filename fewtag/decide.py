@@ -26,12 +26,12 @@ def decide(
     probabilities: npt.NDArray[np.float32],
     taxonomy: Taxonomy,
     precision: float = PRECISION,
-    stage: Stage = "zero-shot",
+    stages: Sequence[Stage] = (),
 ) -> list[Tag]:
     """Return one tag per product from probabilities over `taxonomy.classes`, (n, n_classes).
 
     The tag's category is the deepest one on the way to the likeliest class whose subtree holds `precision` of the probability, and
-    with evidence for it; None where not even the root does.
+    with evidence for it; None where not even the root does. `stages` is the rung that each class stands on, by default zero-shot.
     """
     if not len(product_ids):
         return []
@@ -49,7 +49,7 @@ def decide(
             product_id,
             nodes[chosen[row]] if tagged[row] else None,
             float(confidence[row] if tagged[row] else probabilities[row, best[row]]),
-            stage,
+            stages[best[row]] if stages else "zero-shot",
             tuple((taxonomy.classes[column], float(probabilities[row, column])) for column in top[row]),
             float(probabilities[row, best[row]]),
         )

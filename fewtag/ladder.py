@@ -1,18 +1,29 @@
-"""Which rung speaks for which category; today the zero-shot rung speaks for all of them, built from the parts that a preset names."""
+"""Which rung speaks for which category: zero-shot for all of them, few-shot beside it where there are labels.
+
+The trap: labels are given category by category, and say nothing of how frequent each is; the catalogue does.
+"""
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
+from fewtag.blend import Blend
 from fewtag.catalogue import unique_texts
-from fewtag.core import Product, Stage
+from fewtag.core import Label, Product, Stage
 from fewtag.errors import ModelError
 from fewtag.models import Probabilities
+from fewtag.models.calibrate import TINY, log_softmax, proportions
 from fewtag.models.encoder import CachedEncoder, SentenceEncoder
+from fewtag.models.few_shot import FewShot
 from fewtag.models.presets import Preset
 from fewtag.models.shortlist_lm import ShortlistScorer
 from fewtag.models.source import Source, locate
@@ -20,7 +31,17 @@ from fewtag.models.zero_shot import Evidence, ZeroShot
 from fewtag.prompts import Prompt
 from fewtag.store import ModelIdentity
 from fewtag.taxonomy import Taxonomy
+from fewtag.workspace import Workspace
 
+Array = npt.NDArray[np.float32]
+
+TRAINING: Final = "training.json"
+A_PERSONS_WORD: Final = 20.0
+"""What a label is worth in log-odds: more than any model says."""
+COUNTED: Final = 4096
+"""How many products tell how frequent each category is."""
+ENOUGH_TO_COUNT: Final = 200
+COUNT_BELIEF: Final = 0.7
 DEFAULT_PROMPTS: Final = {"zh": "category.zh.v1"}
 """The prompt for each language that has one of its own; the rest take the English one."""
 
@@ -59,32 +80,108 @@ class Parts:
         return ModelIdentity(names, " + ".join(self.revisions.values()), self.prompt.hash if self.prompt else "")
 
 
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What the last training came to: how many labels and warm categories, the blend's weights, and the share of held-out labels that
+    the zero-shot rung and the blend get right; `seconds` is what it took."""
+
+    labels: int
+    warm: int
+    tuned: bool
+    blend: Blend
+    held_out: int
+    zero_shot_accuracy: float
+    accuracy: float
+    seconds: float
+
+
 class Ladder:
     """The rungs of one taxonomy, each column of whose matrices is one of its assignable categories, in order."""
 
-    stage: Stage = "zero-shot"
-
-    def __init__(self, taxonomy: Taxonomy, parts: Parts, cache: Path, seed: int = 0) -> None:
-        """Take the rungs' parts; `cache` is the folder that keeps vectors, and what a language model has said."""
-        self.parts = parts
-        self._encoder = CachedEncoder(parts.encoder, cache) if parts.encoder else None
-        lm = ShortlistScorer(parts.lm, parts.prompt, taxonomy, cache) if parts.lm and parts.prompt else None
+    def __init__(self, taxonomy: Taxonomy, parts: Parts, workspace: Workspace, seed: int = 0) -> None:
+        """Take the rungs' parts; the workspace keeps vectors, what a language model has said, and checkpoints."""
+        self.parts, self.taxonomy, self.training = parts, taxonomy, None
+        self._workspace, self._seed = workspace, seed
+        self._encoder = CachedEncoder(parts.encoder, workspace.vectors) if parts.encoder else None
+        lm = ShortlistScorer(parts.lm, parts.prompt, taxonomy, workspace.vectors) if parts.lm and parts.prompt else None
         self._zero_shot = ZeroShot(taxonomy, self._encoder, lm=lm, seed=seed)
+        self._few_shot: FewShot | None = None
+        self._shift: Array = np.zeros(len(taxonomy.classes), dtype=np.float32)
+        self._said = Said()
+
+    training: Training | None
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The rung that each class stands on, in the order of the taxonomy's classes."""
+        warm = self._few_shot.warm if self._few_shot else np.zeros(len(self.taxonomy.classes), dtype=np.bool_)
+        return tuple("few-shot" if each else "zero-shot" for each in warm)
 
     def fit(self, products: Sequence[Product]) -> Ladder:
-        """Let the rungs learn from products without labels."""
+        """Let the zero-shot rung learn from products without labels."""
         self._prepare(products)
         self._zero_shot.fit(products)
         return self
 
+    def train(self, products: Sequence[Product], labels: Sequence[Label], catalogue: Sequence[Product], tune: bool = True) -> Training:
+        """Let the rungs learn from labelled products, and say how far that helped; `catalogue` tells how frequent each category is.
+
+        Raises ModelError where there is no label to learn from.
+        """
+        start = time.monotonic()
+        positive = [label for label in labels if not label.negative]
+        if not positive:
+            raise ModelError("there are no labels to learn from", mend="`fewtag label import FILE` brings some")
+        rung = self._fresh_few_shot(tune)
+        rung.fit([*products, *catalogue], labels)
+        cold = 1 - rung.warm.mean()
+        held = rung.held_out(products, labels, hide=min(0.5, float(cold)))
+        labelled = {product.id: product for product in products}
+        asked = [labelled[label.product_id] for label in positive]
+        zero_shot = self._log_zero_shot([asked[row] for row in held.row]) if len(held.row) else held.log_probabilities
+        blend = Blend.fit(zero_shot, held.log_probabilities, held.known, held.gold) if len(held.row) else Blend()
+        blended = blend(zero_shot, held.log_probabilities, held.known)
+        self._few_shot = rung
+        self.training = Training(
+            len(positive),
+            int(rung.warm.sum()),
+            tune and self.parts.encoder is not None,
+            blend,
+            len(held.row),
+            _share_right(zero_shot, held.gold),
+            _share_right(blended, held.gold),
+            round(time.monotonic() - start, 1),
+        )
+        self._said = Said.of(products, labels, self.taxonomy)
+        self._shift = np.zeros_like(self._shift)
+        if len(catalogue) >= ENOUGH_TO_COUNT:
+            self._shift = proportions(self._blended(spread(catalogue, COUNTED)), COUNT_BELIEF)
+        return self.training
+
     def predict_proba(self, products: Sequence[Product]) -> Probabilities:
         """Return float32 (n, n_classes): rows sum to 1, columns follow the taxonomy's classes."""
         self._prepare(products)
-        return self._zero_shot.predict_proba(products)
+        if self._few_shot is None:
+            return self._zero_shot.predict_proba(products)
+        return np.exp(log_softmax(self._said(products, log_softmax(self._blended(products) + self._shift))))
 
     def explain(self, product: Product) -> Evidence:
-        """Return what the rung that speaks for a product says of every class, and why."""
-        return self._zero_shot.explain(product)
+        """Return what is said of every class of one product, and why."""
+        evidence = self._zero_shot.explain(product)
+        return replace(evidence, probability=self.predict_proba([product])[0])
+
+    def _blended(self, products: Sequence[Product]) -> Array:
+        assert self._few_shot
+        assert self.training
+        few_shot = self._few_shot.log_probabilities(products)
+        return log_softmax(self.training.blend(self._log_zero_shot(products), few_shot, self._few_shot.warm))
+
+    def _log_zero_shot(self, products: Sequence[Product]) -> Array:
+        return np.asarray(np.log(self._zero_shot.predict_proba(products) + np.float32(TINY)), dtype=np.float32)
+
+    def _fresh_few_shot(self, tune: bool) -> FewShot:
+        source = self.parts.encoder.source if tune and self.parts.encoder else None
+        return FewShot(self.taxonomy, self._encoder, source=source, folder=self._workspace.root / "few_shot", seed=self._seed)
 
     def _prepare(self, products: Sequence[Product]) -> None:
         """Embed the texts that are new, all at once rather than rung by rung."""
@@ -95,8 +192,67 @@ class Ladder:
         """Write what the rungs have learnt, each into a folder of its own."""
         (folder / "zero_shot").mkdir()
         self._zero_shot.save(folder / "zero_shot")
+        if self._few_shot and self.training:
+            (folder / "few_shot").mkdir()
+            self._few_shot.save(folder / "few_shot")
+            about = {"training": asdict(self.training), "shift": self._shift.tolist(), "said": asdict(self._said)}
+            (folder / TRAINING).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
 
     def load(self, folder: Path) -> Ladder:
         """Read back what `save` wrote, into a ladder of the same taxonomy and parts."""
         self._zero_shot.load(folder / "zero_shot")
+        return self.load_training(folder)
+
+    def load_training(self, folder: Path) -> Ladder:
+        """Read back the rungs that have learnt from labels alone; the zero-shot rung stays as it is."""
+        if (folder / TRAINING).is_file():
+            about = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
+            training = about["training"]
+            self.training = Training(**training | {"blend": Blend(**training["blend"])})
+            self._few_shot = self._fresh_few_shot(self.training.tuned).load(folder / "few_shot")
+            self._shift = np.array(about["shift"], dtype=np.float32)
+            self._said = Said(**about["said"])
         return self
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What people have said of single products, known by id and text: the class that each has, and the classes that it has not."""
+
+    has: dict[str, int] = field(default_factory=dict)
+    has_not: dict[str, list[int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, products: Sequence[Product], labels: Sequence[Label], taxonomy: Taxonomy) -> Said:
+        """Gather labels; a negative one of an inner category denies all classes below it."""
+        keys = {product.id: _key(product) for product in products}
+        said = cls()
+        for label in labels:
+            if not label.negative:
+                said.has[keys[label.product_id]] = taxonomy.index[label.category]
+            elif label.category in taxonomy:
+                below = (label.category, *taxonomy.descendants(label.category))
+                said.has_not.setdefault(keys[label.product_id], []).extend(taxonomy.index[each] for each in below if each in taxonomy.index)
+        return said
+
+    def __call__(self, products: Sequence[Product], log_probabilities: Array) -> Array:
+        """Return log-probabilities, (n, n_classes), that what people said of the very products outweighs."""
+        for row, product in enumerate(products if self.has or self.has_not else ()):
+            key = _key(product)
+            log_probabilities[row, self.has_not.get(key, [])] -= np.float32(A_PERSONS_WORD)
+            if key in self.has:
+                log_probabilities[row, self.has[key]] += np.float32(A_PERSONS_WORD)
+        return log_probabilities
+
+
+def spread(products: Sequence[Product], count: int) -> Sequence[Product]:
+    """Take every so many-th product, at most `count`: a catalogue is often sorted by category."""
+    return products[:: max(1, -(-len(products) // count))]
+
+
+def _key(product: Product) -> str:
+    return f"{product.id}\0{product.text}"
+
+
+def _share_right(scores: Array, gold: npt.NDArray[np.int64]) -> float:
+    return round(float((scores.argmax(axis=1) == gold).mean()), 4) if len(gold) else 0.0

@@ -12,7 +12,7 @@ from sqlalchemy import Row
 from fewtag.catalogue_file import Columns
 from fewtag.errors import WorkspaceError
 from fewtag.labels import standing
-from fewtag.store import Ledger
+from fewtag.store import SWEEPS, Ledger
 from fewtag.tagger_folder import TAXONOMY, whole
 from fewtag.taxonomy import Taxonomy
 from fewtag.workspace import Workspace
@@ -74,7 +74,7 @@ def tagged_taxonomy(workspace: Workspace, ledger: Ledger) -> Taxonomy:
 
     The trap: while a bootstrap with a changed taxonomy is under way, the tags that hold may name categories of the one before.
     """
-    if ledger.last_run("bootstrap") is None:
+    if ledger.last_run(*SWEEPS) is None:
         raise WorkspaceError("nothing has been tagged yet", mend="run `fewtag bootstrap taxonomy.yaml` first", where=workspace.root)
     with whole(workspace.tagger):
         return Taxonomy.from_json((workspace.tagger / TAXONOMY).read_text(encoding="utf-8"))
@@ -90,7 +90,7 @@ def tag_counts(workspace: Workspace | None, taxonomy: Taxonomy) -> dict[str, int
 
 def status_of(ledger: Ledger, taxonomy: Taxonomy) -> Status:
     """Gather the status from a ledger in which a bootstrap has run."""
-    run = ledger.last_run("bootstrap")
+    run = ledger.last_run(*SWEEPS)
     assert run is not None
     counts = ledger.counts()
     said = standing(ledger.label_rows(), taxonomy)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from sqlalchemy import URL, Connection, Engine, Row, create_engine, event, func, insert, inspect, make_url, select
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
@@ -21,6 +21,9 @@ from fewtag.core import Label, Tag
 from fewtag.errors import WorkspaceError
 from fewtag.migrations import finishes, labels, migrate, models, newest, runs, schema, tags
 from fewtag.workspace import now
+
+SWEEPS: Final = ("bootstrap", "train")
+"""The kinds of run that tag the whole catalogue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +131,9 @@ class Ledger:
         with self._writing() as connection:
             connection.execute(insert(finishes).values(run_id=run.id, at=now()))
 
-    def has_finished(self, kind: str, fingerprint: str) -> bool:
-        """Return whether the latest run of a kind has this fingerprint and has finished: then there is nothing to do."""
-        last = self.last_run(kind)
+    def has_swept(self, fingerprint: str) -> bool:
+        """Return whether the latest run over the whole catalogue has this fingerprint and has finished: then there is nothing to do."""
+        last = self.last_run(*SWEEPS)
         return last is not None and last.fingerprint == fingerprint and last.finished is not None
 
     def tagged_count(self, run: Run) -> int:
@@ -187,10 +190,10 @@ class Ledger:
             query = select(tags.c.stage, models.c.name, count).join(models).where(tags.c.seq.in_(_LATEST))
             return [tuple(row) for row in connection.execute(query.group_by(tags.c.stage, models.c.name).order_by(count.desc()))]
 
-    def last_run(self, kind: str | None = None) -> Row[Any] | None:
-        """Return the newest run (of a kind), with `finished`, None while it is under way; None where there is none."""
+    def last_run(self, *kinds: str) -> Row[Any] | None:
+        """Return the newest run (of these kinds), with `finished`, None while it is under way; None where there is none."""
         with self._reading() as connection:
-            return connection.execute(_LAST_RUN if kind is None else _LAST_RUN.where(runs.c.kind == kind)).first()
+            return connection.execute(_LAST_RUN.where(runs.c.kind.in_(kinds)) if kinds else _LAST_RUN).first()
 
     def _add_label_rows(self, rows: Sequence[dict[str, Any]]) -> None:
         if rows:
@@ -235,13 +238,11 @@ _REFUSALS = {
     "database is locked": ("another program holds the ledger", "wait for it to end"),
 }
 
-# The catalogue is what the last bootstrap that finished has tagged (the last at all, while none has): a product that has left it keeps
+# The catalogue is what the last sweep that finished has tagged (the last at all, while none has): a product that has left it keeps
 # its history, and is counted no more.
-_BOOTSTRAPS = select(func.max(runs.c.id)).where(runs.c.kind == "bootstrap")
-_LAST_BOOTSTRAP = func.coalesce(
-    _BOOTSTRAPS.where(runs.c.id.in_(select(finishes.c.run_id))).scalar_subquery(), _BOOTSTRAPS.scalar_subquery()
-)
-_CATALOGUE = select(tags.c.product_id).where(tags.c.run_id == _LAST_BOOTSTRAP)
+_SWEEPS = select(func.max(runs.c.id)).where(runs.c.kind.in_(SWEEPS))
+_LAST_SWEEP = func.coalesce(_SWEEPS.where(runs.c.id.in_(select(finishes.c.run_id))).scalar_subquery(), _SWEEPS.scalar_subquery())
+_CATALOGUE = select(tags.c.product_id).where(tags.c.run_id == _LAST_SWEEP)
 _LATEST = select(func.max(tags.c.seq)).where(tags.c.product_id.in_(_CATALOGUE)).group_by(tags.c.product_id)
 _LAST_RUN = select(runs, finishes.c.at.label("finished")).outerjoin(finishes).order_by(runs.c.id.desc()).limit(1)
 _PROVENANCE = select(tags, models.c.name, models.c.revision, models.c.prompt_hash, runs.c.taxonomy_version).join(models).join(runs)

@@ -13,7 +13,7 @@ from typing import Any, Final, TextIO
 from fewtag.core import Tag
 from fewtag.errors import CatalogueError
 from fewtag.status import columns_of, tagged_taxonomy
-from fewtag.store import Ledger
+from fewtag.store import SWEEPS, Ledger
 from fewtag.taxonomy import Taxonomy
 from fewtag.workspace import Workspace, replacing
 
@@ -47,7 +47,7 @@ def rows_of(tags: Iterable[Tag], taxonomy: Taxonomy) -> Iterator[Row]:
 def catalogue_of(workspace: Workspace) -> str:
     """Return the path of the file that a workspace's last bootstrap tagged; empty where there is none."""
     with Ledger.open(workspace.ledger) as ledger:
-        run = ledger.last_run("bootstrap")
+        run = ledger.last_run(*SWEEPS)
         return columns_of(run, workspace).file if run else ""
 
 

@@ -22,15 +22,17 @@ import numpy as np
 from fewtag import __version__
 from fewtag.catalogue import as_products, has_ids, read_catalogue
 from fewtag.catalogue_file import Columns
-from fewtag.core import Product, Tag
+from fewtag.core import Label, Product, Tag
 from fewtag.decide import PRECISION, decide
 from fewtag.errors import CatalogueError, FewtagError, ModelError
-from fewtag.ladder import Ladder, Parts
+from fewtag.labelling import add_labels
+from fewtag.labels import category_of, standing
+from fewtag.ladder import Ladder, Parts, Training
 from fewtag.models import Probabilities
 from fewtag.models.presets import resolve
 from fewtag.progress import bar
 from fewtag.status import columns_of, tally
-from fewtag.store import Ledger, Run, StoredTag
+from fewtag.store import SWEEPS, Ledger, Run, StoredTag
 from fewtag.tagger_folder import TAXONOMY, SavedTagger, is_saved, read_saved, replacing_folder, whole, write_saved
 from fewtag.taxonomy import Taxonomy
 from fewtag.taxonomy_file import ModelSettings, read_taxonomy_file
@@ -54,6 +56,9 @@ class Outcome:
     abstained: int
     resumed_at: int = 0
     unchanged: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.products} products: {self.tagged} tagged, {self.backed_off} backed off to a parent, {self.abstained} left open"
 
     @property
     def mostly_open(self) -> bool:
@@ -112,7 +117,7 @@ class Tagger:
         """How many categories of the taxonomy's file have no id of their own."""
         self.workspace = Workspace(Path(workspace) if workspace else self._temporary())
         self.workspace.is_there()  # one that a newer fewtag made is refused now rather than after the work
-        self._fitted = ""
+        self._fitted = self._trained = ""
         self._revisions: dict[str, str] = {}
 
     @classmethod
@@ -147,7 +152,7 @@ class Tagger:
         place = Workspace(Path(workspace))
         tagger = cls.load(place.tagger, workspace=place.root)
         with Ledger.open(place.ledger) as ledger:
-            if run := ledger.last_run("bootstrap"):
+            if run := ledger.last_run(*SWEEPS):
                 tagger.columns = columns_of(run, place)
         return tagger
 
@@ -160,7 +165,7 @@ class Tagger:
     def _ladder(self) -> Ladder:
         taxonomy = self.taxonomy.primary
         parts = Parts.find(self._preset, self.prompt, taxonomy.language, self._revisions)
-        return Ladder(taxonomy, parts, self.workspace.vectors, self.seed)
+        return Ladder(taxonomy, parts, self.workspace, self.seed)
 
     def voices(self) -> list[str]:
         """Say in sentences which models this tagger listens to, and what it leaves out."""
@@ -190,23 +195,49 @@ class Tagger:
         None stands for the catalogue that the taxonomy's file names.
         The tags go to the workspace's ledger, batch by batch. Killed, the same call goes on where it was; done, it does nothing.
         """
-        products = self._catalogue_file() if products is None else products
-        catalogue = self._bare(products)
-        columns = replace(self.columns, file=self._place_of(products))
-        texts = _digest(f"{product.id}\0{product.text}" for product in catalogue)
-        fitted = _digest([texts, self.taxonomy.version, *asdict(self._ladder.parts.identity).values(), str(self.seed), __version__])
-        fingerprint = _digest([fitted, str(self.precision), repr(replace(columns, where=""))])  # lines move, and no tag with them
-        Workspace.create(self.workspace.root)  # not earlier: a catalogue that cannot be read leaves nothing behind
+        catalogue, columns = self._begin(products)
         with self.workspace.lock(), Ledger.open(self.workspace.ledger) as ledger:
-            self._learn(catalogue, fitted)
-            if ledger.has_finished("bootstrap", fingerprint):
-                return Outcome(*tally(ledger, self.taxonomy.primary), unchanged=True)
-            settings = {"precision": self.precision, "preset": self.settings.preset, "columns": asdict(columns)}
-            run = ledger.start_run("bootstrap", fingerprint, self.taxonomy.version, self.seed, settings)
-            resumed_at = ledger.tagged_count(run) if run.resumed else 0
-            self._tag_all(ledger, run, catalogue, resumed_at)
-            ledger.finish_run(run)
-            return Outcome(*tally(ledger, self.taxonomy.primary), resumed_at)
+            self._learn(catalogue)
+            return self._sweep("bootstrap", ledger, catalogue, columns)
+
+    def train(self, products: Any = None, *, tune: bool = True) -> Outcome:
+        """Learn from the labels in the workspace's ledger, and tag the catalogue anew with what that teaches.
+
+        `tune` lets the encoder learn too, which takes minutes; without it, only a head on top of it does. Unchanged, it does nothing;
+        killed, the same call goes on. Raises ModelError where there are no labels.
+        """
+        catalogue, columns = self._begin(products)
+        with self.workspace.lock(), Ledger.open(self.workspace.ledger) as ledger:
+            self._learn(catalogue)
+            self._learn_labels(ledger, catalogue, tune)
+            return self._sweep("train", ledger, catalogue, columns)
+
+    def fit(self, products: Any, labels: Sequence[str | None], *, tune: bool = True) -> Tagger:
+        """Add labels to what is known, and learn from all of them.
+
+        `labels` has one entry per product: a category's id, full path or unique name, or None for a product without a label, which
+        tells what the catalogue is like. They go to the workspace's ledger as said by "python".
+        """
+        listed = list(self._read(products))
+        if len(listed) != len(labels):
+            raise FewtagError(f"there are {len(listed)} products and {len(labels)} labels", mend="give one label per product, or None")
+        given = [
+            (Label(product.id, category_of(label, self.taxonomy), "python"), product.text)
+            for product, label in zip(listed, labels, strict=True)
+            if label is not None
+        ]
+        Workspace.create(self.workspace.root)
+        add_labels(self.workspace, self.taxonomy, given)
+        with self.workspace.lock(), Ledger.open(self.workspace.ledger) as ledger:
+            if not self._fitted:
+                self._learn(listed)
+            self._learn_labels(ledger, listed, tune)
+        return self
+
+    @property
+    def training(self) -> Training | None:
+        """What the last training came to; None where nothing was learnt from labels."""
+        return self._ladder.training
 
     def predict(self, products: Any) -> list[Tag]:
         """Return one tag per product, in order; nothing is written to the ledger."""
@@ -231,7 +262,7 @@ class Tagger:
         [product] = as_products([product], self.columns)
         self._must_be_fitted()
         taxonomy, evidence = self.taxonomy.primary, self._ladder.explain(product)
-        [tag] = decide([product.id], evidence.probability[None], taxonomy, self.precision, self._ladder.stage)
+        [tag] = decide([product.id], evidence.probability[None], taxonomy, self.precision, self._ladder.stages)
         best = np.argsort(-evidence.probability, kind="stable")[:shortlist]
         candidates = tuple(
             Candidate(
@@ -302,7 +333,7 @@ class Tagger:
                 problem = f"the tagger was made with {changed[0]} at '{made_with[changed[0]]}', and here is '{found.get(changed[0])}'"
                 raise ModelError(problem, mend="bring what it was made with, or bootstrap again", where=place)
             tagger._ladder.load(place)
-            tagger._fitted = saved.fitted
+            tagger._fitted, tagger._trained = saved.fitted, saved.trained
         return tagger
 
     def _saved(self) -> SavedTagger:
@@ -310,6 +341,7 @@ class Tagger:
         parts = self._ladder.parts
         return SavedTagger(
             self._fitted,
+            self._trained,
             replace(self.settings, where=""),
             self.prompt,
             parts.prompt.hash if parts.prompt else "",
@@ -319,19 +351,71 @@ class Tagger:
             replace(self.columns, file="", where=""),
         )
 
-    def _learn(self, catalogue: Sequence[Product], fitted: str) -> None:
+    def _begin(self, products: Any) -> tuple[list[Product], Columns]:
+        """Read a catalogue and find the models before anything is written: what cannot be had leaves nothing behind."""
+        products = self._catalogue_file() if products is None else products
+        catalogue = self._bare(products)
+        self._grounds()
+        Workspace.create(self.workspace.root)
+        return catalogue, replace(self.columns, file=self._place_of(products))
+
+    def _learn(self, catalogue: Sequence[Product]) -> None:
         """Learn from a catalogue, or take what this or an earlier process has learnt from just the same, and see that it is saved."""
-        place = self.workspace.tagger
+        place, texts = self.workspace.tagger, _digest(f"{product.id}\0{product.text}" for product in catalogue)
+        fitted = _digest([texts, *self._grounds()])
         if self._fitted != fitted:
             self._fitted = ""  # an interruption must not leave half of the new beside half of the old
             if is_saved(place) and read_saved(place).fitted == fitted:
                 with whole(place):
                     self._ladder.load(place)
+                self._trained = read_saved(place).trained
             else:
+                self._keep_training(place)
                 self._ladder.fit(catalogue)
             self._fitted = fitted
+        self._save_here()
+
+    def _keep_training(self, place: Path) -> None:
+        """Take over what an earlier process has learnt from labels, where that was for just these categories and models."""
+        if self._trained or not is_saved(place) or not (saved := read_saved(place)).trained:
+            return
+        with whole(place):
+            taxonomy = Taxonomy.from_json((place / TAXONOMY).read_text(encoding="utf-8"))
+            if (taxonomy.version, saved.revisions) == (self.taxonomy.version, self._ladder.parts.revisions):
+                self._ladder.load_training(place)
+                self._trained = saved.trained
+
+    def _learn_labels(self, ledger: Ledger, catalogue: Sequence[Product], tune: bool) -> None:
+        """Learn from the labels that hold, unless that has been done with just these."""
+        said = standing(ledger.label_rows(), self.taxonomy)
+        primary = self.taxonomy.primary
+        labels = [each for each in said.labels if each.category in (primary if each.negative else primary.index)]
+        trained = _digest([repr((said.products, labels)), str(tune), *self._grounds()])
+        if self._trained != trained:
+            self._ladder.train(said.products, labels, catalogue, tune)
+            self._trained = trained
+        self._save_here()
+
+    def _save_here(self) -> None:
+        place = self.workspace.tagger
         if not is_saved(place) or read_saved(place) != self._saved():
             self.save(place)
+
+    def _grounds(self) -> list[str]:
+        """Name what learning depends on, products and labels apart."""
+        return [self.taxonomy.version, *asdict(self._ladder.parts.identity).values(), str(self.seed), __version__]
+
+    def _sweep(self, kind: str, ledger: Ledger, catalogue: Sequence[Product], columns: Columns) -> Outcome:
+        """Tag a whole catalogue, or what an interrupted run of the same has left of it."""
+        fingerprint = _digest([self._fitted, self._trained, str(self.precision), repr(replace(columns, where=""))])  # lines move
+        if ledger.has_swept(fingerprint):
+            return Outcome(*tally(ledger, self.taxonomy.primary), unchanged=True)
+        settings = {"precision": self.precision, "preset": self.settings.preset, "columns": asdict(columns)}
+        run = ledger.start_run(kind, fingerprint, self.taxonomy.version, self.seed, settings)
+        resumed_at = ledger.tagged_count(run) if run.resumed else 0
+        self._tag_all(ledger, run, catalogue, resumed_at)
+        ledger.finish_run(run)
+        return Outcome(*tally(ledger, self.taxonomy.primary), resumed_at)
 
     def _tag_all(self, ledger: Ledger, run: Run, products: Sequence[Product], start: int) -> None:
         with bar("tagging", len(products) - start) as done:
@@ -341,7 +425,7 @@ class Tagger:
 
     def _decide(self, batch: Sequence[Product]) -> list[Tag]:
         ids = [product.id for product in batch]
-        return decide(ids, self._probabilities(batch), self.taxonomy.primary, self.precision, self._ladder.stage)
+        return decide(ids, self._probabilities(batch), self.taxonomy.primary, self.precision, self._ladder.stages)
 
     def _probabilities(self, batch: Sequence[Product]) -> Probabilities:
         self._must_be_fitted()

@@ -23,9 +23,11 @@ TAXONOMY: Final = "taxonomy.json"
 
 @dataclass(frozen=True, slots=True)
 class SavedTagger:
-    """What is known of a tagger before its models are: `fitted` is the fingerprint of what it has learnt from, `revisions` are by model."""
+    """What is known of a tagger before its models are: `revisions` are by model, `fitted` and `trained` are fingerprints of the products
+    and of the labels that it has learnt from (empty where it has learnt from none)."""
 
     fitted: str
+    trained: str
     settings: ModelSettings
     prompt: str | None
     prompt_hash: str

@@ -56,7 +56,7 @@ def test_the_deepest_category_that_is_sure_enough_is_taken() -> None:
 
 def test_a_tag_says_how_sure_it_is_and_what_else_it_could_be() -> None:
     probabilities = row(SHOP, {GREEN: 0.625, BLACK: 0.25, COFFEE: 0.0625, DOLLS: 0.03125})
-    (tag,) = decide(["4711"], probabilities, SHOP, 0.8, stage="few-shot")
+    (tag,) = decide(["4711"], probabilities, SHOP, 0.8, stages=["few-shot"] * len(SHOP.classes))
     rest = 0.0078125  # a quarter of what is left, 0.03125
     alternatives = ((GREEN, 0.625), (BLACK, 0.25), (COFFEE, 0.0625), (DOLLS, 0.03125), ("toys/kites", rest))
     assert tag == Tag("4711", "drinks/tea", 0.875, "few-shot", alternatives, 0.625)

@@ -244,9 +244,9 @@ def test_a_killed_run_goes_on_behind_the_tags_it_has_written(place: Path) -> Non
         assert (run.resumed, ledger.tagged_count(again)) == (False, 2)
         ledger.add_tags(again, MODEL, [tag("3")])
         assert ledger.tagged_count(run) == 3
-        assert not ledger.has_finished("bootstrap", "f")
+        assert not ledger.has_swept("f")
         ledger.finish_run(again)
-        assert ledger.has_finished("bootstrap", "f")
+        assert ledger.has_swept("f")
 
 
 def test_a_run_with_another_fingerprint_starts_anew_and_so_does_one_behind_it(ledger: Ledger) -> None:
@@ -262,7 +262,7 @@ def test_a_finished_run_is_not_gone_on_with(ledger: Ledger) -> None:
     ledger.finish_run(first)
     second = start(ledger)
     assert (second.id, second.resumed, ledger.tagged_count(second)) == (first.id + 1, False, 0)
-    assert not ledger.has_finished("bootstrap", "f"), "the latest run of this kind is under way"
+    assert not ledger.has_swept("f"), "the latest run of this kind is under way"
 
 
 def test_runs_of_another_kind_are_no_matter(ledger: Ledger) -> None:
@@ -271,10 +271,8 @@ def test_runs_of_another_kind_are_no_matter(ledger: Ledger) -> None:
     assert other.id != first.id
     assert start(ledger).id == first.id
     ledger.finish_run(first)
-    assert ledger.has_finished("bootstrap", "f")
-    assert not ledger.has_finished("bootstrap", "g")
-    assert not ledger.has_finished("tag", "f")
-    assert not ledger.has_finished("train", "f")
+    assert ledger.has_swept("f")
+    assert not ledger.has_swept("g")
 
 
 @pytest.mark.parametrize("table", ["tags", "labels", "runs", "finishes", "models"])

@@ -63,6 +63,7 @@ def test_the_taggers_methods_are_these_and_no_others() -> None:
         "bootstrap": ["self", "products"],
         "doubts": ["self"],
         "explain": ["self", "product", "shortlist"],
+        "fit": ["self", "products", "labels", "tune"],
         "from_file": ["path", "preset", "arguments"],
         "history": ["self", "product_id"],
         "load": ["folder", "workspace"],
@@ -74,6 +75,7 @@ def test_the_taggers_methods_are_these_and_no_others() -> None:
         "products": ["self"],
         "save": ["self", "folder"],
         "stream": ["self", "products"],
+        "train": ["self", "products", "tune"],
         "voices": ["self"],
     }
     assert Tagger(SHOP).classes_ == (TEA, COFFEE, SOAP, TOWEL)

@@ -6,6 +6,7 @@ The trap: a head gives nothing to a category that it has no label of. `warm` say
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,9 @@ class Head:
         from sklearn.linear_model import LogisticRegression
 
         model = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=300, class_weight="balanced")
-        model.fit(features, classes, sample_weight=weights)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The number of unique classes")  # one label a category is what this rung is for
+            model.fit(features, classes, sample_weight=weights)
         coefficients, bias = model.coef_, model.intercept_
         if count == 2:  # one row says both
             coefficients, bias = np.vstack([-coefficients / 2, coefficients / 2]), np.array([-bias[0] / 2, bias[0] / 2])
