@@ -36,7 +36,7 @@ from fewtag.workspace import Workspace
 Array = npt.NDArray[np.float32]
 
 TRAINING: Final = "training.json"
-A_PERSONS_WORD: Final = 20.0
+A_PERSONS_WORD: Final = 30.0
 """What a label is worth in log-odds: more than any model says."""
 COUNTED: Final = 4096
 """How many products tell how frequent each category is."""

@@ -441,6 +441,12 @@ LATER_MISTAKES = [
         "{shop}/products.csv: there is no product 'A99' -> write an id as the catalogue has it",
         ("explain", "A99"),
     ),
+    Mistake(
+        "train without labels",
+        nothing,
+        "there are no labels to learn from -> `fewtag label import FILE` brings some",
+        ("train", "--quick"),
+    ),
     Mistake("half a description of the tagger", write(f"{TAGGER}/tagger.json", "{"), DAMAGED, ("explain", "A1")),
     Mistake("no description of the tagger's models", write(f"{TAGGER}/tagger.json", '{"format": 1}'), DAMAGED, ("explain", "A1")),
     Mistake("a list for the tagger", write(f"{TAGGER}/tagger.json", "[]"), DAMAGED, ("tag", "products.csv")),

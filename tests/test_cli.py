@@ -209,6 +209,21 @@ def test_ctrl_c_ends_any_command_with_130(tagged: Path, run: Run, monkeypatch: p
     assert (said.code, said.out, said.talk) == (130, "", ["Stopped."])
 
 
+def test_train_learns_from_labels_and_says_what_came_of_it(tagged: Path, run: Run) -> None:
+    for product_id, category in (("A8", "soap"), ("A12", "towels"), ("A1", "tea")):
+        assert run("label", "add", product_id, category, "--by", "ann").code == 0
+    said = run("train", "--quick")
+    assert said.code == 0
+    assert said.out.startswith("12 products: ")
+    assert said.talk[0] == "3 labels of 3 categories; the other 3 are guessed from their names"
+    assert said.talk[1].startswith("right of 3 labels held out: ")
+    assert {each.tag.product_id: each.tag.stage for each in stored()}["A8"] == "few-shot"
+    again = run("train", "--quick")
+    assert again.talk[2] == "Nothing has changed since the last training: its tags stand."
+    assert json.loads(run("train", "--quick", "--json").out)["training"]["warm"] == 3
+    assert "few-shot" in run("status").out
+
+
 def test_status_shows_the_run_and_the_categories(tagged: Path, run: Run) -> None:
     said = run("status")
     lines = said.out.splitlines()

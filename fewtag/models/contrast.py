@@ -79,6 +79,7 @@ def tune(source: Source, lesson: Lesson, folder: Path, settings: ContrastSetting
     place = folder / _digest(source, lesson, settings, seed)
     with loading_quietly():
         body = SentenceTransformer(source.place, device=device, **source.arguments)
+    body.model_card_data.widget = [{"text": "a product's title"}]  # else some of the shop's own would go into the model card
     body.max_seq_length = min(body.max_seq_length or MAX_TOKENS, MAX_TOKENS)
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(place),
@@ -95,7 +96,7 @@ def tune(source: Source, lesson: Lesson, folder: Path, settings: ContrastSetting
         disable_tqdm=True,
         seed=seed,
     )
-    with bar("tuning the encoder", steps) as done:
+    with bar("tuning the encoder", steps) as done, loading_quietly():
         trainer = SentenceTransformerTrainer(
             model=body,
             args=arguments,

@@ -22,7 +22,7 @@ from fewtag.models.calibrate import log_softmax
 from fewtag.models.contrast import ContrastSettings, Lesson, tune
 from fewtag.models.encoder import CachedEncoder, Encoder, SentenceEncoder
 from fewtag.models.ngrams import CharacterNgrams
-from fewtag.models.source import Source, weights_hash
+from fewtag.models.source import Source, loading_quietly, weights_hash
 from fewtag.models.verbalise import Phrases, sentences
 from fewtag.taxonomy import Taxonomy
 
@@ -168,7 +168,8 @@ class FewShot:
         for each in np.unique(classes):
             mine = np.flatnonzero(classes == each)
             fold[mine] = (rng.permutation(len(mine)) + rng.integers(FOLDS)) % FOLDS
-        parts = list(self._folds(features, classes, weights, fold, hide, rng))
+        nothing = np.empty(0, dtype=np.int64), np.empty((0, len(self.classes_)), dtype=np.float32), self.warm
+        parts = [nothing, *self._folds(features, classes, weights, fold, hide, rng)]
         row = np.concatenate([held for held, _, _ in parts])
         known = np.concatenate([np.broadcast_to(warm, (len(held), len(warm))) for held, _, warm in parts])
         return HeldOut(row, np.concatenate([scores for _, scores, _ in parts]), known, classes[row])
@@ -205,7 +206,8 @@ class FewShot:
         siblings = [[index[each] for each in self.taxonomy.siblings(category) if each in index] for category in self.classes_]
         body = tune(self.source, Lesson(texts, classes, phrases, siblings), self.folder / "checkpoints", self.settings, self.seed)
         shutil.rmtree(self.setfit, ignore_errors=True)
-        body.save_pretrained(str(self.setfit))
+        with loading_quietly():
+            body.save_pretrained(str(self.setfit))
         self._tuned = self._tuned_encoder()
         words = _means(self._tuned.encode([text for each in phrases for text in each]), _owners(phrases), None, len(phrases))
         said = _means(self._tuned.encode(texts), classes, weights, len(phrases), unit=False)
@@ -223,7 +225,9 @@ class FewShot:
         head.coef_ = rows[1:] - rows[:1] if len(warm) == 2 else rows
         head.intercept_ = np.zeros(len(head.coef_))
         head.n_features_in_ = rows.shape[1]
-        SetFitModel(model_body=body, model_head=head, labels=[self.classes_[each] for each in warm]).save_pretrained(str(self.setfit))
+        labels = [self.classes_[each] for each in warm]
+        with loading_quietly():
+            SetFitModel(model_body=body, model_head=head, labels=labels, normalize_embeddings=True).save_pretrained(str(self.setfit))
 
     def _tuned_encoder(self) -> Encoder:
         assert self.source

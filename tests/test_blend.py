@@ -1,0 +1,48 @@
+"""The blend of two rungs: exact where it is worked out by hand, and fitted towards whoever is right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fewtag.blend import Blend
+from fewtag.models.calibrate import log_softmax
+
+GOLD = np.arange(400) % 4
+ALL = np.ones((400, 4), dtype=np.bool_)
+
+
+def voice(right: float, seed: int) -> np.ndarray:
+    """Return log-probabilities that favour the gold class in a share of the rows, and another one in the rest."""
+    rng = np.random.default_rng(seed)
+    favoured = np.where(rng.random(400) < right, GOLD, (GOLD + rng.integers(1, 4, 400)) % 4)
+    return log_softmax((3 * np.eye(4)[favoured]).astype(np.float32))
+
+
+def test_scores_are_the_weighted_sum_with_a_stand_in_for_what_is_not_known() -> None:
+    blend = Blend(zero_shot=0.5, few_shot=2.0, stand_in=-3.0)
+    zero, few = np.float32([[-1, -2, -4]]), np.float32([[-0.5, -20, -20]])
+    assert blend(zero, few, np.array([True, True, False])).tolist() == [[-1.5, -41.0, -8.0]]
+
+
+def test_whoever_is_right_gets_the_say() -> None:
+    sure, guess = voice(0.95, 1), voice(0.25, 2)
+    for zero, few in ((sure, guess), (guess, sure)):
+        blend = Blend.fit(zero, few, ALL, GOLD)
+        assert (blend.zero_shot > blend.few_shot) == (zero is sure)
+        assert (blend(zero, few, ALL).argmax(axis=1) == GOLD).mean() > 0.9
+
+
+def test_few_labels_leave_the_weights_near_the_prior() -> None:
+    prior = Blend()
+    blend = Blend.fit(voice(0.25, 1)[:2], voice(0.95, 2)[:2], ALL[:2], GOLD[:2])
+    assert blend.zero_shot == pytest.approx(prior.zero_shot, rel=0.2)
+    assert blend.few_shot == pytest.approx(prior.few_shot, rel=0.2)
+
+
+def test_a_stand_in_rises_where_unknown_classes_are_the_truth_and_falls_where_they_are_not() -> None:
+    known = np.broadcast_to([True, True, False, False], (400, 4))
+    zero, few = voice(0.9, 1), np.where(known, np.float32(-0.7), np.float32(-20))
+    cold, warm = GOLD >= 2, GOLD < 2
+    rises, falls = (Blend.fit(zero[rows], few[rows], known[rows], GOLD[rows]).stand_in for rows in (cold, warm))
+    assert rises > Blend().stand_in + 1 > falls + 1

@@ -1,0 +1,128 @@
+"""What is special to the few-shot rung: which classes it can speak of, what labels count, and the SetFit model that it leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_models import PATHS, TEXTS, WordEncoder, products
+
+from fewtag.core import Label
+from fewtag.models import few_shot
+from fewtag.models.contrast import ContrastSettings
+from fewtag.models.few_shot import FOLDS, NEVER, FewShot, Head
+from fewtag.models.source import locate
+from fewtag.taxonomy import Taxonomy
+
+SHOP = Taxonomy.from_paths(PATHS)
+GOLD = [0, 0, 1, 1, 2, 2, 3, 3, 4, 5]
+
+
+def labels(rows: Sequence[int]) -> list[Label]:
+    return [Label(str(row), SHOP.classes[GOLD[row]], "test") for row in rows]
+
+
+def rung(folder: Path) -> FewShot:
+    return FewShot(SHOP, WordEncoder(), folder=folder)
+
+
+def test_a_head_tells_labelled_texts_apart_and_has_no_word_for_other_classes(tmp_path: Path) -> None:
+    model = rung(tmp_path).fit(products(TEXTS), labels([0, 2, 6]))
+    assert model.warm.tolist() == [True, True, False, True, False, False]
+    found = model.predict_proba(products(TEXTS))
+    assert found.argmax(axis=1).tolist()[:4] == [0, 0, 1, 1]
+    assert found[:, ~model.warm].max() < 1e-8
+    assert (model.log_probabilities(products(TEXTS))[:, ~model.warm] == NEVER).all()
+
+
+@pytest.mark.parametrize("rows", [[], [3]])
+def test_no_label_or_one_is_no_error(tmp_path: Path, rows: list[int]) -> None:
+    found = rung(tmp_path).fit(products(TEXTS), labels(rows)).predict_proba(products(TEXTS))
+    np.testing.assert_allclose(found, np.eye(6)[[1] * 10] if rows else np.full((10, 6), 1 / 6), atol=1e-6)
+
+
+def test_a_negative_label_teaches_the_head_nothing(tmp_path: Path) -> None:
+    plain = rung(tmp_path).fit(products(TEXTS), labels([0, 2, 6]))
+    denied = rung(tmp_path).fit(products(TEXTS), [*labels([0, 2, 6]), Label("8", SHOP.classes[0], "test", negative=True)])
+    assert np.array_equal(plain.predict_proba(products(TEXTS)), denied.predict_proba(products(TEXTS)))
+
+
+def test_a_label_of_little_weight_is_heard_less(tmp_path: Path) -> None:
+    wrong = Label("1", SHOP.classes[1], "test", weight=0.01)
+    light, heavy = (
+        rung(tmp_path).fit(products(TEXTS), [*labels([0, 2, 6]), each]).predict_proba(products(TEXTS[1:2]))[0, 0]
+        for each in (wrong, Label("1", SHOP.classes[1], "test"))
+    )
+    assert light > 0.5 > heavy
+
+
+def test_every_class_counts_alike_however_many_labels_it_has() -> None:
+    features = np.array([[1, 0.1]] * 50 + [[0.1, 1]], dtype=np.float32)
+    head = Head.fit(features, np.array([0] * 50 + [1]), np.ones(51, dtype=np.float32), 2)
+    between = head.log_probabilities(np.array([[1, 1]], dtype=np.float32))
+    np.testing.assert_allclose(np.exp(between), [[0.5, 0.5]], atol=0.02)
+
+
+def test_beyond_a_size_the_nearest_mean_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(few_shot, "CELLS", 1)
+    features = np.array([[1, 0], [0.6, 0.8], [0, 1]], dtype=np.float32)
+    head = Head.fit(features, np.array([0, 0, 2]), np.array([1, 1, 1], dtype=np.float32), 3)
+    mean = np.array([1.6, 0.8]) / np.hypot(1.6, 0.8)
+    np.testing.assert_allclose(head.weights * few_shot.TEMPERATURE, np.array([mean, [0, 1]]).T, rtol=1e-5)
+    assert head.log_probabilities(features).argmax(axis=1).tolist() == [0, 0, 2]
+
+
+def test_held_out_labels_are_each_judged_once_by_a_head_that_has_not_seen_them(tmp_path: Path) -> None:
+    twice = [Label(f"{copy}{row}", SHOP.classes[GOLD[row]], "test") for copy in "ab" for row in range(4)]
+    texts = [f"{TEXTS[row]} {copy}" for copy in "ab" for row in range(4)]
+    every = [product.__class__(label.product_id, product.text) for product, label in zip(products(texts), twice, strict=True)]
+    model = rung(tmp_path).fit(every, twice)
+    held = model.held_out(every, twice)
+    assert sorted(held.row.tolist()) == list(range(8))
+    assert held.gold.tolist() == [[0, 0, 1, 1][row % 4] for row in held.row]
+    assert (held.log_probabilities.argmax(axis=1) == held.gold).all(), "each text has fellows that share its words"
+    assert FOLDS == 4
+    lonely = model.held_out(every[:1] + every[2:3], [twice[0], twice[2]])
+    assert not lonely.known[np.arange(len(lonely.gold)), lonely.gold].any(), "no head knows the class of its only label"
+
+
+def test_hidden_classes_are_unknown_to_the_heads_that_they_are_hidden_from(tmp_path: Path) -> None:
+    model = rung(tmp_path).fit(products(TEXTS), labels(range(8)))
+    assert (
+        model.held_out(products(TEXTS), labels(range(8)), hide=0.5).known.mean()
+        < model.held_out(products(TEXTS), labels(range(8))).known.mean()
+    )
+
+
+@pytest.fixture
+def tuned(tiny_encoder: Path, tmp_path: Path) -> FewShot:
+    from fewtag.models.encoder import SentenceEncoder
+
+    settings = ContrastSettings(epochs=2, batch=4, learning_rate=1e-3, steps=(1, 8))
+    source = locate(str(tiny_encoder))
+    model = FewShot(SHOP, SentenceEncoder(source), source=source, folder=tmp_path / "work", settings=settings)
+    return model.fit(products(TEXTS), labels([0, 2, 4, 6]))
+
+
+def test_a_tuned_rung_leaves_a_setfit_model_that_agrees_with_its_prototypes(tuned: FewShot, tmp_path: Path) -> None:
+    from setfit import SetFitModel
+
+    (tmp_path / "saved").mkdir()
+    tuned.save(tmp_path / "saved")
+    model = SetFitModel.from_pretrained(str(tmp_path / "saved" / "setfit"), device="cpu")
+    assert list(model.labels) == [SHOP.classes[column] for column in range(4)]
+    assert tuned._tuned
+    assert tuned._prototypes is not None
+    cosines = tuned._tuned.encode(list(TEXTS)) @ tuned._prototypes[:4].T
+    expected = np.exp(cosines / few_shot.TEMPERATURE)
+    found = model.predict_proba(list(TEXTS), as_numpy=True)
+    np.testing.assert_allclose(found, expected / expected.sum(axis=1, keepdims=True), atol=0.02)
+
+
+def test_a_tuned_rung_loads_as_it_was_saved(tuned: FewShot, tmp_path: Path) -> None:
+    (tmp_path / "saved").mkdir()
+    tuned.save(tmp_path / "saved")
+    loaded = FewShot(SHOP, tuned.encoder, source=tuned.source, folder=tmp_path / "other").load(tmp_path / "saved")
+    assert np.array_equal(loaded.predict_proba(products(TEXTS)), tuned.predict_proba(products(TEXTS)))

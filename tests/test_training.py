@@ -1,0 +1,160 @@
+"""A tagger that learns from labels: what they change, what they leave, and what of it outlives the process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fewtag import Product, Tagger, Taxonomy
+from fewtag.core import Label
+from fewtag.errors import FewtagError, LabelError, ModelError
+from fewtag.labelling import add_labels
+from fewtag.ladder import Ladder
+from fewtag.store import Ledger
+
+PATHS = ["饮料 > 茶叶", "饮料 > 咖啡", "日用 > 香皂", "日用 > 毛巾"]
+TEXTS = ["西湖绿茶 茶叶", "咖啡豆 深烘", "香皂 三块装", "纯棉毛巾", "红茶 茶叶 50包", "速溶咖啡", "毛巾 两条", "洁白香皂"]
+TEA, COFFEE, SOAP, TOWEL = "饮料/茶叶", "饮料/咖啡", "日用/香皂", "日用/毛巾"
+ODD = ["铁观音 礼盒", "大红袍 礼盒", "拿铁 挂耳", "卡布奇诺 挂耳"]
+"""Teas and coffees whose names say nothing of the kind."""
+
+
+def shop(workspace: Path | None = None, **settings: float) -> Tagger:
+    return Tagger(Taxonomy.from_paths(PATHS, language="zh"), workspace=workspace, **settings)  # type: ignore[arg-type]
+
+
+def best(tagger: Tagger, texts: list[str]) -> list[str]:
+    return [tagger.classes_[column] for column in tagger.predict_proba(texts).argmax(axis=1)]
+
+
+def test_labels_teach_what_names_do_not_say() -> None:
+    tagger = shop()
+    tagger.fit([*TEXTS, *ODD], [None] * 8 + [TEA, TEA, "饮料 > 咖啡", "咖啡"])
+    assert best(tagger, ["碧螺春 礼盒", "摩卡 挂耳"]) == [TEA, COFFEE]
+    assert tagger.training is not None
+    assert (tagger.training.labels, tagger.training.warm, tagger.training.tuned) == (4, 2, False)
+
+
+def test_categories_without_labels_stay_reachable_and_on_their_rung() -> None:
+    tagger = shop()
+    tagger.fit([*TEXTS, *ODD], [None] * 8 + [TEA, TEA, COFFEE, COFFEE])
+    assert best(tagger, ["柠檬香皂", "浴室毛巾"]) == [SOAP, TOWEL]
+    stages = {tag.alternatives[0][0]: tag.stage for tag in tagger.predict([*TEXTS, *ODD])}
+    assert stages == {TEA: "few-shot", COFFEE: "few-shot", SOAP: "zero-shot", TOWEL: "zero-shot"}
+
+
+def test_what_a_person_says_of_a_product_is_its_tag_and_of_no_other() -> None:
+    tagger = shop()
+    products = [Product(f"P{number}", text) for number, text in enumerate(TEXTS)]
+    tagger.fit(products, [SOAP, *[None] * 7])  # green tea, called soap
+    assert tagger.predict(products)[0].category == SOAP
+    assert tagger.predict(products)[0].confidence > 0.99
+    other = tagger.predict([Product("P0", TEXTS[4])])[0]
+    assert other.alternatives[0][0] == TEA, "the same id with another text is another product"
+
+
+def test_a_negative_label_keeps_its_product_from_a_whole_branch(tmp_path: Path) -> None:
+    tagger = shop(tmp_path)
+    products = [Product(f"P{number}", text) for number, text in enumerate(TEXTS)]
+    tagger.bootstrap(products)
+    assert tagger.predict(products[:1])[0].alternatives[0][0] == TEA
+    denied = Label("P0", "饮料", "ann", negative=True)
+    add_labels(tagger.workspace, tagger.taxonomy, [(denied, TEXTS[0]), (Label("P1", COFFEE, "ann"), TEXTS[1])])
+    tagger.train(products)
+    row = tagger.predict_proba(products[:1])[0]
+    assert row[:2].max() < 1e-6
+    assert row.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_labels_add_up_over_calls_and_processes(tmp_path: Path) -> None:
+    shop(tmp_path).fit([*TEXTS, *ODD], [None] * 8 + [TEA, TEA, None, None])
+    again = shop(tmp_path)
+    again.fit([*TEXTS, *ODD], [None] * 10 + [COFFEE, COFFEE])
+    assert again.training
+    assert (again.training.labels, again.training.warm) == (4, 2)
+
+
+def test_a_training_is_not_done_twice_and_what_it_says_is_in_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[int] = []
+    train = Ladder.train
+
+    def counted(self: Ladder, *arguments: object) -> object:
+        trained.append(1)
+        return train(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Ladder, "train", counted)
+    products = [Product(f"P{number}", text) for number, text in enumerate([*TEXTS, *ODD])]
+    shop(tmp_path).bootstrap(products)
+    add_labels(shop(tmp_path).workspace, shop().taxonomy, [(Label("P8", TEA, "ann"), ODD[0]), (Label("P10", COFFEE, "ann"), ODD[2])])
+    first = shop(tmp_path).train(products)
+    assert not first.unchanged
+    assert shop(tmp_path).train(products).unchanged
+    assert shop(tmp_path).bootstrap(products).unchanged, "the catalogue is tagged with all that is known"
+    assert trained == [1]
+    with Ledger.open(tmp_path / "fewtag.db") as ledger:
+        latest = {each.tag.product_id: each.tag for each in ledger.latest()}
+    assert (latest["P8"].category, latest["P8"].stage) == (TEA, "few-shot")
+    assert len(latest) == 12
+
+
+def test_a_catalogue_that_changes_keeps_what_labels_have_taught(tmp_path: Path) -> None:
+    shop(tmp_path).fit([*TEXTS, *ODD], [None] * 8 + [TEA, TEA, COFFEE, COFFEE])
+    later = shop(tmp_path)
+    later.bootstrap([*TEXTS, *ODD, "碧螺春 礼盒"])
+    assert best(later, ["碧螺春 礼盒"]) == [TEA]
+    assert later.training
+
+
+def test_another_taxonomy_forgets_what_labels_have_taught_of_the_old_one(tmp_path: Path) -> None:
+    shop(tmp_path).fit([*TEXTS, *ODD], [None] * 8 + [TEA, TEA, COFFEE, COFFEE])
+    wider = Tagger(Taxonomy.from_paths([*PATHS, "日用 > 牙膏"], language="zh"), workspace=tmp_path)
+    wider.bootstrap([*TEXTS, *ODD])
+    assert wider.training is None
+    wider.train([*TEXTS, *ODD])
+    assert wider.training
+    assert wider.training.labels == 4
+
+
+def test_what_is_saved_and_loaded_says_the_same_bits(tmp_path: Path) -> None:
+    tagger = shop()
+    tagger.fit([*TEXTS, *ODD], [None] * 8 + [TEA, TEA, COFFEE, COFFEE])
+    tagger.save(tmp_path / "saved")
+    loaded = Tagger.load(tmp_path / "saved")
+    assert np.array_equal(loaded.predict_proba([*TEXTS, *ODD]), tagger.predict_proba([*TEXTS, *ODD]))
+    assert loaded.training == tagger.training
+
+
+def test_the_same_labels_and_seed_give_the_same_bits() -> None:
+    given = [None] * 8 + [TEA, TEA, COFFEE, COFFEE]
+    one, other = (shop().fit([*TEXTS, *ODD], given).predict_proba(TEXTS) for _ in range(2))
+    assert np.array_equal(one, other)
+
+
+def test_a_large_catalogue_tells_how_frequent_each_category_is() -> None:
+    """Two labels each; of 300 products without a label, nine of ten are soaps: a title between the two is taken for soap."""
+    soaps = [f"礼盒 香皂 {number}" for number in range(270)]
+    teas = [f"礼盒 茶叶 {number}" for number in range(30)]
+    given = ["礼盒 香皂 甲", "礼盒 香皂 乙", "礼盒 茶叶 甲", "礼盒 茶叶 乙"]
+    labels = [SOAP, SOAP, TEA, TEA]
+    odds = {}
+    for name, pile in (("balanced", soaps[:150] + [f"{tea} {copy}" for tea in teas for copy in "abcde"]), ("soapy", soaps + teas)):
+        row = shop().fit([*given, *pile], labels + [None] * len(pile)).predict_proba(["礼盒"])[0]
+        odds[name] = row[2] / row[0]
+    assert odds["soapy"] > 1.5 * odds["balanced"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "said"),
+    [
+        ([TEA], FewtagError, "there are 8 products and 1 labels -> give one label per product, or None"),
+        (["饮料", *[None] * 7], LabelError, "no product belongs to '饮料' itself -> write one of its children: 饮料/茶叶, 饮料/咖啡"),
+        (["茶", *[None] * 7], FewtagError, "there is no category '茶' -> did you mean '饮料/茶叶'?"),
+        ([None] * 8, ModelError, "there are no labels to learn from -> `fewtag label import FILE` brings some"),
+    ],
+)
+def test_labels_that_cannot_be_are_told(labels: list[str | None], error: type[FewtagError], said: str) -> None:
+    with pytest.raises(error) as told:
+        shop().fit(TEXTS, labels)
+    assert str(told.value) == said
