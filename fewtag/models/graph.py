@@ -40,7 +40,7 @@ def nearness(similarities: Array, own: Array, others: Array) -> Array:
     >>> nearness(np.float32([[1, 0.82]]), np.float32([0.6]), np.float32([[0.6, 0.6]])).astype(float).round(3).tolist()
     [[1.0, 0.368]]
     """
-    return np.exp(-np.maximum(2 - 2 * similarities, 0) / (own[:, None] * others))
+    return np.asarray(np.exp(-np.maximum(2 - 2 * similarities, 0) / (own[:, None] * others)), dtype=np.float32)
 
 
 def without_self(similarities: Array, rows: Rows, first: int = 0) -> tuple[Array, Rows]:

@@ -37,7 +37,7 @@ KINDS: Final = (
     Kind(3_000_000, "cells of 8-bit vectors", "IVF1024,SQ8", cells=1024, probes=6),
     Kind(float("inf"), "cells of product-quantised vectors", "IVF4096,PQ96", cells=4096, probes=16),
 )
-"""Eight bits a number keep a cosine right to .01, which telling near-duplicates needs; product quantisation takes a quarter of that memory."""
+"""Eight bits a number keep a cosine right to .01, as near-duplicates need; product quantisation takes a quarter of that memory."""
 POINTS_PER_CELL: Final = 64
 ROUNDS: Final = 6
 """Of k-means over the cells' centres: more rounds find hardly better neighbours."""

@@ -1,14 +1,13 @@
 """The rung for categories with a few labels and many unlabelled products: each label is spread to the products that it speaks for.
 
-Labels walk over the graph of near products (`graph.py`); how far to trust what arrives is learnt by leaving out each label in turn
-(`brakes.py`). The trap: a label reaches any product that some chain of neighbours leads to, whatever it is. So a product beyond the
-distance that is usual within a category is left alone, however loudly the category arrives there.
+Products become an index and a graph of near ones (`index.py`, `graph.py`), over which the labels walk. The trap: what is indexed are
+texts. Products that share one, letter case and punctuation apart, are one row here, and are told apart again on the way out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,11 +17,11 @@ import numpy.typing as npt
 from fewtag.core import Label, Product
 from fewtag.errors import ModelError
 from fewtag.models import Probabilities
-from fewtag.models.brakes import Sureness, thresholds, usual_similarity
 from fewtag.models.encoder import Encoder
 from fewtag.models.graph import nearness, neighbour_graph, reach, scale, without_self
 from fewtag.models.index import NeighbourIndex
 from fewtag.models.said import Said, fold, gather
+from fewtag.models.spreading import QUIET, Spread, Spreading
 from fewtag.progress import bar
 from fewtag.taxonomy import Taxonomy
 from fewtag.workspace import write_atomically
@@ -34,51 +33,15 @@ K: Final = 10
 NEAREST_LABELS: Final = 16
 SAME: Final = 0.97
 """From this cosine on two texts are taken for the same product."""
-QUIET: Final = 1e-3
-"""A product that hears less than this of all labels together (a labelled one hears .2 of its own) has heard none in particular."""
-DIRECT: Final = 0.1
-"""A nearest label that is this much nearer, in cosine, makes its category e times as likely, beside what the walk says."""
 VOICE: Final = 0.5
 """How loud a neighbour is that speaks with what was spread to it, beside one that speaks with its label."""
 DOUBT: Final = 0.1
 """The weight of the even distribution beside the neighbours' votes."""
-CONTRADICTION: Final = 0.25
-"""Another rung contradicts a category that it holds for less than this times as likely as its own first choice."""
 CHANCE: Final = 2.0
-"""Two products are neighbours where they are so many standard deviations nearer to each other than two drawn by lot."""
+"""Two products are neighbours where they are nearer than two drawn by lot: above those' median by so many times what lies from there down
+to their 16th percentile. The upper half is not asked, as in it are pairs of one category."""
 PAIRS: Final = 1000
-SOURCES: Final = 3
 BATCH: Final = 8192
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """A category that labels speak for, for a product without one: `sources` are its nearest labelled products with their cosines."""
-
-    product_id: str
-    category: str
-    confidence: float
-    sources: tuple[tuple[str, float], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What some rows hear: `mass` (n, n_classes), and their nearest labels' cosines and places, (n, k), with the mean cosine of each
-    row's own neighbours, (n,)."""
-
-    mass: Array
-    cosines: Array
-    labels: Rows
-    crowding: Array
-
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """The likeliest class of some rows (n,), the signs that it is right (n, 4), and its nearest label's cosine (n,)."""
-
-    said: Rows
-    signs: npt.NDArray[np.float64]
-    cosine: Array
 
 
 class Neighbours:
@@ -87,7 +50,7 @@ class Neighbours:
     def __init__(self, taxonomy: Taxonomy, encoder: Encoder, *, seed: int = 0) -> None:
         self.taxonomy, self.encoder, self.seed = taxonomy, encoder, seed
         self.classes_ = taxonomy.classes
-        self._said: Said | None = None
+        self._spreading: Spreading | None = None
         self._index: NeighbourIndex
         self._scales: Array
         self._chance = 0.0
@@ -101,17 +64,17 @@ class Neighbours:
         Raises ModelError for a label of a category that is not assignable (a negative one may name an inner category), and where FAISS
         is not installed; labels of products that are not there say nothing.
         """
-        self._said = said = gather(self.taxonomy, products, labels)
+        said = gather(self.taxonomy, products, labels)
         self._forbidden = said.forbidden
-        vectors = self._build(said)
-        cosines, rows = self._neighbours(said, vectors)
-        self._scales, self._crowding = scale(cosines), cosines[:, : K // 2].mean(axis=1)
+        labelled = self._build(said)
+        cosines, rows, label_cosines, nearest_labels = self._neighbours(said, labelled)
+        self._scales, crowding = scale(cosines), cosines[:, : K // 2].mean(axis=1)
         rows[cosines < self._chance] = -1
-        graph = neighbour_graph(cosines, rows)
-        self._reach = reach(graph, self._seeds(said))
+        heard = reach(neighbour_graph(cosines, rows), self._seeds(said, label_cosines[:, 0], nearest_labels[:, 0]))
         self._labelled = np.zeros(len(said.texts), dtype=np.bool_)
         self._labelled[said.rows] = True
-        self._beliefs = self._believe(said)
+        self._beliefs = self._believe(said, heard)
+        self._spreading = Spreading(self.classes_, said, heard, label_cosines, nearest_labels, crowding)
         return self
 
     def predict_proba(self, products: Sequence[Product]) -> Probabilities:
@@ -137,30 +100,12 @@ class Neighbours:
 
         `others` is what another rung says of the fitted products, in their order, (n, n_classes). Raises ModelError before `fit`.
         """
-        said = self._said
-        if said is None:
+        if self._spreading is None:
             raise ModelError("the neighbours rung has no products to spread labels to", mend="fit it on products and labels first")
-        if others is not None and others.shape != (len(said.place), len(self.classes_)):
-            raise ValueError(f"others must be of shape {(len(said.place), len(self.classes_))}, not {others.shape}")
-        held = self._held_out(said, others)
-        limits = thresholds(held.sureness(held.spoken.signs), held.right, held.spoken.said, len(self.classes_), precision)
-        usual = usual_similarity(held.apart, held.owner, len(self.classes_))
-        open_rows = said.open_rows()
-        found: list[Spread] = []
-        with bar("spreading labels", len(open_rows)) as done:
-            for rows in _chunks(open_rows):
-                heard = self._hear(said, rows)
-                spoken = self._speak(said, rows, heard, others)
-                sure = held.sureness(spoken.signs)
-                same = spoken.cosine >= SAME
-                go = same | ((sure >= limits[spoken.said]) & (spoken.cosine >= usual[spoken.said]))
-                go &= (spoken.said >= 0) & ~self._contradicted(said, rows, spoken.said, others)
-                found += [
-                    each for at in np.flatnonzero(go) for each in self._name(said, rows[at], spoken.said[at], float(sure[at]), heard, at)
-                ]
-                done.update(len(rows))
-        order = {product_id: number for number, product_id in enumerate(said.ids)}
-        return sorted(found, key=lambda each: order[each.product_id])
+        wanted = len(self._spreading.said.place), len(self.classes_)
+        if others is not None and others.shape != wanted:
+            raise ValueError(f"others must be of shape {wanted}, not {others.shape}")
+        return self._spreading.spread(others, precision)
 
     def _build(self, said: Said) -> NeighbourIndex:
         """Index all texts, and return the index of the labelled ones."""
@@ -168,7 +113,8 @@ class Neighbours:
         some = np.random.default_rng(self.seed).permutation(len(texts))[:PAIRS]
         vectors = self.encoder.encode([texts[row] for row in np.sort(some)])
         pairs = (vectors @ vectors.T)[~np.eye(len(vectors), dtype=np.bool_)]
-        self._chance = float(pairs.mean() + CHANCE * pairs.std()) if len(pairs) else 0.0
+        low, middle = np.quantile(pairs, [0.16, 0.5]) if len(pairs) else (0.0, 0.0)
+        self._chance = float(middle + CHANCE * (middle - low))
         self._index = NeighbourIndex.for_size(len(texts), vectors.shape[1], seed=self.seed)
         sample = self._index.sample(len(texts))
         if len(sample):
@@ -178,42 +124,40 @@ class Neighbours:
             return NeighbourIndex.for_size(0, vectors.shape[1])
         return NeighbourIndex.of(self.encoder.encode([texts[row] for row in said.rows]), seed=self.seed)
 
-    def _neighbours(self, said: Said, labelled: NeighbourIndex) -> tuple[Array, Rows]:
-        """Return each text's neighbours among all, (n, K), and keep its nearest labels, (n, NEAREST_LABELS)."""
+    def _neighbours(self, said: Said, labelled: NeighbourIndex) -> tuple[Array, Rows, Array, npt.NDArray[np.int32]]:
+        """Return each text's neighbours among all, cosines and rows (n, K), and its nearest labels, (n, NEAREST_LABELS)."""
         n, width = len(said.texts), min(NEAREST_LABELS, max(1, len(labelled)))
         cosines, rows = np.empty((n, K), dtype=np.float32), np.empty((n, K), dtype=np.int64)
-        self._near_cosines, self._near_labels = np.empty((n, width), dtype=np.float32), np.empty((n, width), dtype=np.int32)
+        label_cosines, labels = np.empty((n, width), dtype=np.float32), np.empty((n, width), dtype=np.int32)
         with bar("finding neighbours", n) as done:
             for at in range(0, n, BATCH):
                 vectors = self.encoder.encode(said.texts[at : at + BATCH])
                 here = slice(at, at + len(vectors))
                 cosines[here], rows[here] = without_self(*self._index.search(vectors, K + 1), first=at)
-                self._near_cosines[here], self._near_labels[here] = labelled.search(vectors, width)
+                label_cosines[here], labels[here] = labelled.search(vectors, width)
                 done.update(len(vectors))
-        return cosines, rows
+        return cosines, rows, label_cosines, labels
 
-    def _seeds(self, said: Said) -> Any:
+    def _seeds(self, said: Said, cosine: Array, label: npt.NDArray[np.int32]) -> Any:
         """Return who speaks with a label before any walk: its own text, and the unlabelled texts that are the same product."""
         from scipy import sparse
 
-        nearest, cosine = self._near_labels[:, 0].copy(), self._near_cosines[:, 0].copy()
-        nearest[said.rows], cosine[said.rows] = np.arange(len(said.rows)), 1
-        rows = np.flatnonzero((cosine >= SAME) & (nearest >= 0))
+        nearest, near = label.copy(), (cosine >= SAME) & (label >= 0)
+        nearest[said.rows], near[said.rows] = np.arange(len(said.rows)), True
+        rows = np.flatnonzero(near)
         ones = np.ones(len(rows), dtype=np.float32)
         return sparse.csr_matrix((ones, (rows, nearest[rows])), shape=(len(said.texts), len(said.rows)))
 
-    def _believe(self, said: Said) -> Any:
+    def _believe(self, said: Said, reached: Any) -> Any:
         """Return what each text speaks with when a neighbour listens: its label, or, less loudly, what it has heard; CSR (n, n_classes)."""
         from scipy import sparse
 
-        heard = (self._reach @ said.votes).tocsr()
+        heard = (reached @ said.votes).tocsr()
         heard.data[heard.data < 0] = 0
         heard.eliminate_zeros()
         total = np.asarray(heard.sum(axis=1)).ravel()
         heard = sparse.diags_array(np.where(self._labelled, 0, VOICE / (total + QUIET)).astype(np.float32)) @ heard
-        own = sparse.csr_matrix(
-            (np.ones(len(said.rows), dtype=np.float32), (said.rows, np.arange(len(said.rows)))), shape=self._reach.shape
-        )
+        own = sparse.csr_matrix((np.ones(len(said.rows), dtype=np.float32), (said.rows, np.arange(len(said.rows)))), shape=reached.shape)
         beliefs = sparse.csr_matrix(heard + own @ said.votes, dtype=np.float32)
         beliefs.eliminate_zeros()
         return beliefs
@@ -231,77 +175,8 @@ class Neighbours:
         votes = np.maximum((matrix @ self._beliefs).toarray(), 0) + np.float32(DOUBT / len(self.classes_))
         return np.asarray(votes / votes.sum(axis=1, keepdims=True), dtype=np.float32)
 
-    def _hear(self, said: Said, rows: Rows, *, left_out: bool = False) -> Heard:
-        """Return what rows hear; `left_out`: the rows are the labelled ones, in order, and each is deaf to its own label."""
-        walks, cosines, labels = self._reach[rows], self._near_cosines[rows], self._near_labels[rows].astype(np.int64)
-        if left_out:
-            from scipy import sparse
-
-            walks = walks - sparse.diags_array(walks.diagonal())
-            cosines = np.where(labels == np.arange(len(rows))[:, None], np.float32(-1), cosines)
-        return Heard((walks @ said.votes).toarray(), cosines, labels, self._crowding[rows])
-
-    def _speak(self, said: Said, rows: Rows, heard: Heard, others: Probabilities | None) -> Spoken:
-        """Say which class is the likeliest for each row, and how it stands beside the second."""
-        here, n_classes = np.arange(len(rows)), len(self.classes_)
-        mass = np.maximum(heard.mass, 0)
-        share = mass / (mass.sum(axis=1, keepdims=True) + QUIET)
-        owner = np.where(heard.labels >= 0, said.owner[heard.labels], -1)
-        corrected = heard.cosines - (heard.crowding[:, None] + self._crowding[said.rows][heard.labels]) / 2  # CSLS (Conneau et al. 2018)
-        nearest, raw = (np.full((len(rows), n_classes + 1), -1, dtype=np.float32) for _ in range(2))  # the last column is nobody's
-        for column in range(owner.shape[1]):
-            at = here, owner[:, column]
-            nearest[at] = np.maximum(nearest[at], corrected[:, column])
-            raw[at] = np.maximum(raw[at], heard.cosines[:, column])
-        nearest, raw = nearest[:, :-1], raw[:, :-1]
-        other = np.full_like(share, 1 / n_classes) if others is None else others[said.first[rows]]
-        score = np.log(share + QUIET) + np.maximum(nearest, -0.5) / DIRECT + np.log(other + QUIET) / 2
-        score[said.barred(rows)] = -np.inf
-        best = score.argmax(axis=1)
-        heard_of = np.isfinite(score[here, best]) & (raw[here, best] > -1)
-
-        def lead(values: Array) -> Array:
-            first = values[here, best]
-            rest = values.copy()
-            rest[here, best] = -np.inf
-            return first - np.maximum(rest.max(axis=1), values.min())
-
-        signs = [lead(np.log(share + QUIET)), raw[here, best], lead(np.maximum(nearest, -0.5)), lead(np.log(other + np.float32(QUIET)))]
-        return Spoken(np.where(heard_of, best, -1), np.stack(signs, axis=1).astype(np.float64), raw[here, best])
-
-    def _held_out(self, said: Said, others: Probabilities | None) -> HeldOut:
-        """Ask for each label what would be said without it, where its class has another one."""
-        count = np.bincount(said.owner[said.owner >= 0], minlength=len(self.classes_))
-        judged = np.flatnonzero((said.owner >= 0) & (count[said.owner] > 1))
-        heard = self._hear(said, said.rows, left_out=True)
-        spoken = self._speak(said, said.rows, heard, others)
-        owner = np.where(heard.labels >= 0, said.owner[heard.labels], -1)
-        apart = np.where(owner == said.owner[:, None], heard.cosines, -1).max(axis=1)
-        kept = judged[spoken.said[judged] >= 0]
-        together = judged[apart[judged] > -1]
-        kept_spoken = Spoken(spoken.said[kept], spoken.signs[kept], spoken.cosine[kept])
-        right = spoken.said[kept] == said.owner[kept]
-        return HeldOut(kept_spoken, right, apart[together], said.owner[together], Sureness.learn(kept_spoken.signs, right))
-
-    def _contradicted(self, said: Said, rows: Rows, classes: Rows, others: Probabilities | None) -> npt.NDArray[np.bool_]:
-        if others is None:
-            return np.zeros(len(rows), dtype=np.bool_)
-        other = others[said.first[rows]]
-        return np.asarray(other[np.arange(len(rows)), classes] < CONTRADICTION * other.max(axis=1))
-
-    def _name(self, said: Said, row: int, column: int, sure: float, heard: Heard, at: int) -> Iterator[Spread]:
-        """Yield a spread for each product of a text that has no label itself and may be of that class."""
-        labels, cosines = heard.labels[at], heard.cosines[at]
-        mine = [place for place in range(len(labels)) if labels[place] >= 0 and said.owner[labels[place]] == column][:SOURCES]
-        sources = tuple((said.speaker[labels[place]], float(cosines[place])) for place in mine)
-        for number in said.open_products(row):
-            if column not in self._forbidden.get(f"#{said.ids[number]}", ()):
-                yield Spread(said.ids[number], self.classes_[column], sure, sources)
-
     def save(self, folder: Path) -> None:
         """Write what `predict_proba` needs into a folder: the index, and the rest as JSON and safetensors; `spread` needs a new `fit`."""
-        import json
-
         from safetensors.numpy import save
 
         self._index.save(folder / "neighbours.faiss")
@@ -312,8 +187,6 @@ class Neighbours:
 
     def load(self, folder: Path) -> Neighbours:
         """Read back what `save` wrote, into a rung made for the same taxonomy and encoder."""
-        import json
-
         from safetensors.numpy import load_file
         from scipy import sparse
 
@@ -323,21 +196,5 @@ class Neighbours:
         parts = tuple(arrays[f"beliefs.{part}"] for part in ("data", "indices", "indptr"))
         self._beliefs = sparse.csr_matrix(parts, shape=(len(self._scales), len(self.classes_)))
         self._forbidden = json.loads((folder / "neighbours.json").read_text(encoding="utf-8"))["forbidden"]
-        self._said = None
+        self._spreading = None
         return self
-
-
-@dataclass(frozen=True, slots=True)
-class HeldOut:
-    """What was said of labels that were left out, whether it was right, how near each is to the next of its class, and what that teaches."""
-
-    spoken: Spoken
-    right: npt.NDArray[np.bool_]
-    apart: npt.NDArray[np.float64]
-    owner: Rows
-    sureness: Sureness
-
-
-def _chunks(rows: Rows) -> Iterator[Rows]:
-    for at in range(0, len(rows), BATCH):
-        yield rows[at : at + BATCH]

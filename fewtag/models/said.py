@@ -28,7 +28,9 @@ class Said:
 
     `ids` (n_products), `place` (n_products,) is each product's row among `texts`, `first` each row's first product. `rows` are the
     labelled rows, ascending, `votes` their signed votes, CSR float32 (n_labelled, n_classes), `owner` the one class of each, or -1,
-    `speaker` the product that has the label. `forbidden` is what a folded text, or "#" and a product's id, may not be.
+    `speaker` the product that has the label. `labelled` (n_products,) is which have a positive label; row r's products are
+    `by_row[starts[r]:starts[r + 1]]`. `forbidden` is what a folded text, or "#" and a product's id, may not
+    be, and `row_bars` the same by row.
     """
 
     ids: list[str]
@@ -41,6 +43,7 @@ class Said:
     speaker: list[str]
     labelled: npt.NDArray[np.bool_]
     by_row: Rows
+    starts: Rows
     forbidden: dict[str, list[int]]
     row_bars: dict[int, list[int]]
 
@@ -48,10 +51,16 @@ class Said:
         """Return the rows that have a product without a positive label."""
         return np.unique(self.place[~self.labelled])
 
+    def owner_of(self, rows: Rows) -> Rows:
+        """Return the one class that each row is labelled with itself, or -1."""
+        if not len(self.rows):
+            return np.full(len(rows), -1)
+        at = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
+        return np.where(self.rows[at] == rows, self.owner[at], -1)
+
     def open_products(self, row: int) -> Rows:
         """Return the products of a row that have no positive label."""
-        start, end = np.searchsorted(self.place[self.by_row], [row, row + 1])
-        mine = self.by_row[start:end]
+        mine = self.by_row[self.starts[row] : self.starts[row + 1]]
         return mine[~self.labelled[mine]]
 
     def barred(self, rows: Rows) -> tuple[Rows, Rows]:
@@ -72,8 +81,6 @@ def fold(text: str) -> str:
 
 def gather(taxonomy: Taxonomy, products: Sequence[Product], labels: Sequence[Label]) -> Said:
     """Bring products and labels together; raises ModelError for a positive label of a category that is not assignable."""
-    from scipy import sparse
-
     places: dict[str, int] = {}
     texts: list[str] = []
     place = np.empty(len(products), dtype=np.int64)
@@ -109,21 +116,11 @@ def gather(taxonomy: Taxonomy, products: Sequence[Product], labels: Sequence[Lab
     for (row, column), vote in votes.items():
         if vote > 0:  # as many or more say that another product of this very text is of the class
             row_bars.get(row, set()).discard(column)
-    for row, columns in row_bars.items():
-        forbidden.setdefault(fold(texts[row]), set()).update(columns)
+    for row, bars in row_bars.items():
+        forbidden.setdefault(fold(texts[row]), set()).update(bars)
 
     rows = np.unique([row for row, _ in votes]).astype(np.int64)
-    at = {int(row): number for number, row in enumerate(rows)}
-    pairs = np.array([(at[row], column) for row, column in votes], dtype=np.int64).reshape(-1, 2)
-    matrix = sparse.csr_matrix(
-        (np.array(list(votes.values()), dtype=np.float32), (pairs[:, 0], pairs[:, 1])), shape=(len(rows), len(taxonomy.classes))
-    )
-    positive = np.asarray(matrix.maximum(0).sum(axis=1)).ravel()
-    matrix = sparse.csr_matrix(sparse.diags_array((1 / np.maximum(positive, 1)).astype(np.float32)) @ matrix)
-    matrix.data = np.maximum(matrix.data, -1)
-    dense_best = np.asarray(matrix.argmax(axis=1)).ravel() if len(rows) else np.empty(0, np.int64)
-    most = matrix.max(axis=1).toarray().ravel() if len(rows) else np.empty(0)
-    owner = np.where((most > 0) & (2 * most > np.asarray(matrix.maximum(0).sum(axis=1)).ravel()), dense_best, -1).astype(np.int64)
+    matrix = _matrix(votes, rows, len(taxonomy.classes))
     return Said(
         [product.id for product in products],
         texts,
@@ -131,13 +128,39 @@ def gather(taxonomy: Taxonomy, products: Sequence[Product], labels: Sequence[Lab
         first,
         rows,
         matrix,
-        owner,
+        _owner(matrix),
         [speakers.get(int(row), "") for row in rows],
         labelled,
         np.argsort(place, kind="stable"),
+        np.concatenate([[0], np.cumsum(np.bincount(place, minlength=len(texts)))]),
         {key: sorted(columns) for key, columns in forbidden.items()},
         {row: sorted(columns) for row, columns in row_bars.items() if columns},
     )
+
+
+def _matrix(votes: dict[tuple[int, int], float], rows: Rows, n_classes: int) -> Any:
+    """Return the votes as CSR (n_labelled, n_classes), a row's positive ones together 1 at most, each negative one -1 at least."""
+    from scipy import sparse
+
+    places = np.array(list(votes), dtype=np.int64).reshape(-1, 2)
+    values = np.array(list(votes.values()), dtype=np.float32)
+    matrix = sparse.csr_matrix((values, (np.searchsorted(rows, places[:, 0]), places[:, 1])), shape=(len(rows), n_classes))
+    shares = (1 / np.maximum(_positive(matrix), 1)).astype(np.float32)
+    matrix = sparse.csr_matrix(sparse.diags_array(shares) @ matrix)
+    matrix.data = np.maximum(matrix.data, -1)
+    return matrix
+
+
+def _owner(votes: Any) -> Rows:
+    """Return the class that has more than half of a row's positive votes, or -1."""
+    if not votes.shape[0]:
+        return np.empty(0, dtype=np.int64)
+    best, most = np.asarray(votes.argmax(axis=1)).ravel(), votes.max(axis=1).toarray().ravel()
+    return np.where((most > 0) & (2 * most > _positive(votes)), best, -1).astype(np.int64)
+
+
+def _positive(votes: Any) -> npt.NDArray[np.float32]:
+    return np.asarray(votes.maximum(0).sum(axis=1)).ravel()
 
 
 def _columns(taxonomy: Taxonomy, label: Label) -> list[int]:
