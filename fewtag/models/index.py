@@ -35,7 +35,7 @@ KINDS: Final = (
     Kind(10_000, "exact", "Flat"),
     Kind(200_000, "cells of whole vectors", "IVF128,Flat", cells=128, probes=12),
     Kind(3_000_000, "cells of 8-bit vectors", "IVF1024,SQ8", cells=1024, probes=6),
-    Kind(float("inf"), "cells of product-quantised vectors", "IVF4096,PQ96", cells=4096, probes=16),
+    Kind(float("inf"), "cells of product-quantised vectors", "IVF4096,PQ192x4fs", cells=4096, probes=16),
 )
 """Eight bits a number keep a cosine right to .01, as near-duplicates need; product quantisation takes a quarter of that memory."""
 POINTS_PER_CELL: Final = 64
@@ -64,7 +64,7 @@ class NeighbourIndex:
         """Make an empty index of the kind that suits so many vectors; raises ModelError where FAISS is not installed."""
         faiss = _faiss()
         kind = next(kind for kind in KINDS if size <= kind.up_to)
-        spec = kind.spec if dimensions % 96 == 0 else kind.spec.replace("PQ96", f"PQ{_parts(dimensions)}")
+        spec = kind.spec.replace("PQ192", f"PQ{_parts(dimensions)}")
         return cls(kind, faiss.index_factory(dimensions, spec, faiss.METRIC_INNER_PRODUCT), seed)
 
     @classmethod
@@ -142,5 +142,5 @@ def _faiss() -> Any:
 
 
 def _parts(dimensions: int) -> int:
-    """Return into how many equal parts of 4 numbers or more a vector is cut for product quantisation."""
-    return next(parts for parts in range(max(1, dimensions // 4), 0, -1) if dimensions % parts == 0)
+    """Return into how many equal parts of 2 numbers or more a vector is cut for product quantisation: 192 of 384 numbers."""
+    return next(parts for parts in range(max(1, dimensions // 2), 0, -1) if dimensions % parts == 0)
