@@ -132,13 +132,27 @@ def nearest_labels(given: Draw) -> Result:
     return Result(votes.argmax(axis=1), votes.max(axis=1), time.perf_counter() - start)
 
 
-def precision_at(given: Draw, result: Result, coverage: float = 1.0) -> tuple[float, float]:
-    """Return coverage and precision over the products without a label, by the surest tags up to that coverage."""
+@dataclass(frozen=True)
+class Tally:
+    """How many products had no label, how many of these were tagged, and how many tags were right."""
+
+    products: int
+    tagged: int
+    right: int
+
+
+def tally(given: Draw, result: Result, coverage: float = 1.0) -> Tally:
+    """Count over the products without a label, by the surest tags up to a coverage."""
     unlabelled = np.flatnonzero(given.given < 0)
     tagged = unlabelled[result.said[unlabelled] >= 0]
     tagged = tagged[np.argsort(-result.sure[tagged], kind="stable")][: round(coverage * len(unlabelled))]
-    right = result.said[tagged] == given.gold[tagged]
-    return len(tagged) / len(unlabelled), float(right.mean()) if len(tagged) else float("nan")
+    return Tally(len(unlabelled), len(tagged), int((result.said[tagged] == given.gold[tagged]).sum()))
+
+
+def pooled_precision(tallies: Sequence[Tally]) -> float:
+    """Return the share of right tags over all draws, so that a draw which tags next to nothing counts for next to nothing."""
+    tagged = sum(each.tagged for each in tallies)
+    return sum(each.right for each in tallies) / tagged if tagged else float("nan")
 
 
 def warm_up(data: ProductSet, encoder: CachedEncoder) -> None:
@@ -150,7 +164,7 @@ def warm_up(data: ProductSet, encoder: CachedEncoder) -> None:
 
 
 def compare(name: str, rows: int, each: int, draws: int) -> None:
-    """Print the table of one set: medians over the draws."""
+    """Print the table of one set: mean coverage, precision of all draws' tags together and of the worst draw, median seconds."""
     encoder = CachedEncoder(SentenceEncoder(EMBEDDED), CACHE / "vectors")
     data = load(name, rows)
 
@@ -164,24 +178,25 @@ def compare(name: str, rows: int, each: int, draws: int) -> None:
         "LabelSpreading, knn": label_spreading("knn"),
         f"vote of {VOTERS} nearest labels": nearest_labels,
     }
-    own: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
-    same: dict[str, list[list[float]]] = {way: [] for way in ways}
+    own: dict[str, list[Tally]] = {way: [] for way in ways}
+    alike: dict[tuple[str, str], list[Tally]] = {(way, ours): [] for way in ways for ours in list(ways)[:2]}
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     warm_up(data, encoder)
     for seed in range(draws):
         given = draw(data, encoder, each, seed)
         results = {way: run(given) for way, run in ways.items()}
-        ours = [precision_at(given, results[way])[0] for way in list(ways)[:2]]
         for way, result in results.items():
-            own[way].append(precision_at(given, result))
-            same[way].append([precision_at(given, result, coverage)[1] for coverage in ours])
+            own[way].append(tally(given, result))
             seconds[way].append(result.seconds)
+        for (way, ours), found in alike.items():
+            found.append(tally(given, results[way], own[ours][-1].tagged / own[ours][-1].products))
     for way in ways:
-        coverage, precision = np.median(own[way], axis=0)
-        alone, agreeing = np.median(same[way], axis=0)
+        coverage = np.mean([one.tagged / one.products for one in own[way]])
+        precision = pooled_precision(own[way])
+        worst = min((one.right / one.tagged for one in own[way] if one.tagged), default=float("nan"))
+        alone, agreeing = (pooled_precision(alike[way, ours]) for ours in list(ways)[:2])
         spent = float(np.median(seconds[way]))
         times = spent / float(np.median(seconds["fewtag"]))
-        worst = min(found for _, found in own[way])
         figures = f"{coverage:>9.3f} {precision:>10.3f} {worst:>7.3f} {alone:>11.3f} {agreeing:>11.3f} {spent:>8.2f} {times:>6.1f}"
         print(f"{name:<12} {way:<28} {figures}", flush=True)
 

@@ -271,10 +271,12 @@ def test_a_threshold_holds_for_all_classes_together_and_for_each_alone() -> None
             if ((right & (said == column))[:n].sum() + SHRINKAGE * binomtest(int(right[:n].sum()), n).proportion_ci(BOUND, "wilson").low)
             / ((said == column)[:n].sum() + SHRINKAGE)
             >= 0.95
+            and (right & (said == column))[:n].any()
         ]
         expected.append(min(passing))
     assert [zero, one] == pytest.approx(expected)
     assert zero == sure[59] < one
+    assert thresholds(sure, right, said * 0, 2, 0.95).tolist() == [sure[59], np.inf]  # no label of class 1 was found again
     assert np.isinf(thresholds(sure[:3], right[:3], said[:3], 2, 0.95)).all()
 
 

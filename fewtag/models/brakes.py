@@ -18,13 +18,15 @@ Float = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
 Item = TypeVar("Item")
 
-BOUND: Final = 0.8
-"""The level of the Wilson interval whose lower end is believed: in nine of ten cases the truth is better."""
+BOUND: Final = 0.68
+"""The level of the Wilson interval whose lower end is believed: in five of six cases the truth is better."""
 RIDGE: Final = 0.05
 SMOOTHING: Final = 0.02
 """How far from 0 and 1 a held-out label's verdict is taken to be: so no number of right ones makes a tag certain."""
 SHRINKAGE: Final = 4
 """A category's own labels weigh as much as all others' together once there are so many."""
+PROOF: Final = 1
+"""So many of a category's own labels must have been found again at a sureness before anything is spread at it."""
 USUAL: Final = 0.1
 """This share of a category's labelled products lies further from the next one than is normal."""
 
@@ -81,8 +83,9 @@ def thresholds(sureness: Float, right: Booleans, said: npt.NDArray[np.int64], n_
     result = np.full(n_classes, np.inf)
     for column in range(n_classes):
         own = owner == column
-        estimate = (np.cumsum(good & own) + SHRINKAGE * pooled) / (np.cumsum(own) + SHRINKAGE)
-        passing = np.flatnonzero(estimate >= precision)
+        found = np.cumsum(good & own)
+        estimate = (found + SHRINKAGE * pooled) / (np.cumsum(own) + SHRINKAGE)
+        passing = np.flatnonzero((estimate >= precision) & (found >= PROOF))
         if len(passing):
             result[column] = sure[passing[-1]]
     return result
@@ -106,7 +109,7 @@ def wilson_lower(right: npt.NDArray[np.integer], of: npt.NDArray[np.integer]) ->
     """Return the lower end of Wilson's interval at the level `BOUND`, element by element.
 
     >>> wilson_lower(np.array([20]), np.array([20])).round(3).tolist()
-    [0.924]
+    [0.953]
     """
     from scipy.stats import norm
 

@@ -88,7 +88,7 @@ class Neighbours:
         if not batches:
             return np.empty((0, len(self.classes_)), dtype=np.float32)
         found = np.concatenate(batches)[[place[product.text] for product in products]]
-        for row, product in enumerate(products):
+        for row, product in enumerate(products if self._forbidden else ()):
             barred = [*self._forbidden.get(fold(product.text), ()), *self._forbidden.get(f"#{product.id}", ())]
             if 0 < len(set(barred)) < len(self.classes_):
                 found[row, barred] = 0
