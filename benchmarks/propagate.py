@@ -252,7 +252,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="*", default=["pricerunner", "instacart"], choices=list(SOURCES))
     parser.add_argument("--rows", type=int, default=12_000, help="products drawn from each set")
     parser.add_argument("--labels", type=int, default=4, help="labels of each category")
-    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--draws", type=int, default=6)
     parser.add_argument("--million", type=int, default=1_000_000, help="synthetic vectors; 0 for none")
     arguments = parser.parse_args()
     if arguments.million:  # first, as the peak of memory is that of the whole run

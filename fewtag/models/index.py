@@ -33,9 +33,10 @@ class Kind:
 
 KINDS: Final = (
     Kind(10_000, "exact", "Flat"),
-    Kind(200_000, "cells of whole vectors", "IVF128,Flat", cells=128, probes=12),
-    Kind(3_000_000, "cells of 8-bit vectors", "IVF1024,SQ8", cells=1024, probes=6),
-    Kind(float("inf"), "cells of product-quantised vectors", "IVF4096,PQ192x4fs", cells=4096, probes=16),
+    Kind(50_000, "128 cells of 16-bit vectors", "IVF128,SQfp16", cells=128, probes=8),
+    Kind(400_000, "512 cells of 16-bit vectors", "IVF512,SQfp16", cells=512, probes=8),
+    Kind(3_000_000, "2048 cells of 8-bit vectors", "IVF2048,SQ8", cells=2048, probes=6),
+    Kind(float("inf"), "4096 cells of product-quantised vectors", "IVF4096,PQ192x4fs", cells=4096, probes=16),
 )
 """Eight bits a number keep a cosine right to .01, as near-duplicates need; product quantisation takes a quarter of that memory."""
 POINTS_PER_CELL: Final = 64
