@@ -107,7 +107,7 @@ class Ladder:
         self._zero_shot = ZeroShot(taxonomy, self._encoder, lm=lm, seed=seed)
         self._few_shot: FewShot | None = None
         self._shift: Array = np.zeros(len(taxonomy.classes), dtype=np.float32)
-        self._said = Said()
+        self._verdicts = Verdicts()
 
     training: Training | None
 
@@ -152,7 +152,7 @@ class Ladder:
             _share_right(blended, held.gold),
             round(time.monotonic() - start, 1),
         )
-        self._said = Said.of(products, labels, self.taxonomy)
+        self._verdicts = Verdicts.of(products, labels, self.taxonomy)
         self._shift = np.zeros_like(self._shift)
         if len(catalogue) >= ENOUGH_TO_COUNT:
             self._shift = proportions(self._blended(spread(catalogue, COUNTED)), COUNT_BELIEF)
@@ -163,7 +163,7 @@ class Ladder:
         self._prepare(products)
         if self._few_shot is None:
             return self._zero_shot.predict_proba(products)
-        return np.exp(log_softmax(self._said(products, log_softmax(self._blended(products) + self._shift))))
+        return np.exp(log_softmax(self._verdicts(products, log_softmax(self._blended(products) + self._shift))))
 
     def explain(self, product: Product) -> Evidence:
         """Return what is said of every class of one product, and why."""
@@ -195,7 +195,7 @@ class Ladder:
         if self._few_shot and self.training:
             (folder / "few_shot").mkdir()
             self._few_shot.save(folder / "few_shot")
-            about = {"training": asdict(self.training), "shift": self._shift.tolist(), "said": asdict(self._said)}
+            about = {"training": asdict(self.training), "shift": self._shift.tolist(), "verdicts": asdict(self._verdicts)}
             (folder / TRAINING).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
 
     def load(self, folder: Path) -> Ladder:
@@ -211,19 +211,19 @@ class Ladder:
             self.training = Training(**training | {"blend": Blend(**training["blend"])})
             self._few_shot = self._fresh_few_shot(self.training.tuned).load(folder / "few_shot")
             self._shift = np.array(about["shift"], dtype=np.float32)
-            self._said = Said(**about["said"])
+            self._verdicts = Verdicts(**about["verdicts"])
         return self
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Verdicts:
     """What people have said of single products, known by id and text: the class that each has, and the classes that it has not."""
 
     has: dict[str, int] = field(default_factory=dict)
     has_not: dict[str, list[int]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, products: Sequence[Product], labels: Sequence[Label], taxonomy: Taxonomy) -> Said:
+    def of(cls, products: Sequence[Product], labels: Sequence[Label], taxonomy: Taxonomy) -> Verdicts:
         """Gather labels; a negative one of an inner category denies all classes below it."""
         keys = {product.id: _key(product) for product in products}
         said = cls()

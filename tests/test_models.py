@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pytest
 
 from fewtag.core import Label, Product
+from fewtag.models.neighbours import Neighbours
 from fewtag.models.shortlist_lm import ShortlistScorer
 from fewtag.models.source import Source
 from fewtag.models.zero_shot import ZeroShot
@@ -76,6 +77,8 @@ TEXTS = (
     "Candles of beeswax",
     "Bath towels 2 pieces",
 )
+OWN = (0, 0, 1, 1, 2, 2, 3, 3, 4, 5)
+"""The place of each text's category among the paths, here and below."""
 PATHS_ZH = ("饮料 > 绿茶", "饮料 > 咖啡", "饮料 > 果汁", "日用 > 香皂", "日用 > 蜡烛", "日用 > 毛巾")
 TEXTS_ZH = (
     "西湖绿茶 250g",
@@ -99,14 +102,21 @@ class Case:
     language: str
     paths: tuple[str, ...]
     texts: tuple[str, ...]
+    labelled: bool = False
+    """Whether the model needs labels: each text then comes with the one of its own category, where the taxonomy has that."""
 
     @property
     def products(self) -> list[Product]:
         return products(self.texts)
 
+    def labels(self, taxonomy: Taxonomy, texts: Sequence[str]) -> list[Label]:
+        own = dict(zip(self.texts, (self.paths[place] for place in OWN), strict=True)) if self.labelled else {}
+        known = {taxonomy.path(category): category for category in taxonomy.classes}
+        return [Label(str(number), known[own[text]]) for number, text in enumerate(texts) if own.get(text) in known]
+
     def fitted(self, folder: Path, *, paths: Sequence[str] = (), texts: Sequence[str] = (), seed: int = 7) -> Any:
         taxonomy = Taxonomy.from_paths(paths or self.paths, language=self.language)
-        return self.make(taxonomy, seed, folder).fit(products(texts or self.texts), ())
+        return self.make(taxonomy, seed, folder).fit(products(texts or self.texts), self.labels(taxonomy, texts or self.texts))
 
 
 def with_lm(taxonomy: Taxonomy, seed: int, folder: Path) -> ZeroShot:
@@ -119,6 +129,7 @@ MODELS = {
     "zero-shot, n-grams alone": Case(lambda taxonomy, seed, _: ZeroShot(taxonomy, None, seed=seed), "zh", PATHS_ZH, TEXTS_ZH),
     "zero-shot, encoder": Case(lambda taxonomy, seed, _: ZeroShot(taxonomy, WordEncoder(), seed=seed), "en", PATHS, TEXTS),
     "zero-shot, encoder and language model": Case(with_lm, "en", PATHS, TEXTS),
+    "neighbours": Case(lambda taxonomy, seed, _: Neighbours(taxonomy, WordEncoder(), seed=seed), "en", PATHS, TEXTS, labelled=True),
 }
 WITHOUT_ENCODER = ("zero-shot, n-grams alone",)
 WITHOUT_LABELS = ("zero-shot, n-grams alone", "zero-shot, encoder", "zero-shot, encoder and language model")
@@ -149,7 +160,7 @@ def test_columns_follow_the_classes_and_the_classes_the_taxonomy(case: Case, tmp
     model = case.fitted(tmp_path)
     assert model.classes_ == Taxonomy.from_paths(case.paths).classes
     # The texts stand in the order of the classes: two for each of the first four, one for each of the last two.
-    assert model.predict_proba(case.products).argmax(axis=1).tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 5]
+    assert model.predict_proba(case.products).argmax(axis=1).tolist() == list(OWN)
     turned = case.fitted(tmp_path, paths=case.paths[::-1])
     assert turned.classes_ == Taxonomy.from_paths(case.paths[::-1]).classes
     assert turned.predict_proba(case.products).argmax(axis=1).tolist() == [5, 5, 4, 4, 3, 3, 2, 2, 1, 0]
@@ -165,7 +176,7 @@ def test_a_product_is_judged_alone_whatever_stands_beside_it(case: Case, tmp_pat
 
 def test_equal_texts_get_equal_rows(case: Case, tmp_path: Path) -> None:
     model = case.fitted(tmp_path)
-    one, other = case.texts[:2]
+    one, other = case.texts[0], case.texts[2]
     found = model.predict_proba(products([one, other, one, one, other]))
     assert np.array_equal(found, found[[0, 1, 0, 0, 1]])
     assert not np.array_equal(found[0], found[1])
@@ -183,7 +194,7 @@ def test_the_same_products_and_seed_give_the_same_bits(case: Case, tmp_path: Pat
 
 def test_fitting_again_forgets_what_was_learnt_before(case: Case, tmp_path: Path) -> None:
     model = case.fitted(tmp_path, texts=case.texts[:4])
-    model.fit(case.products, ())
+    model.fit(case.products, case.labels(model.taxonomy, case.texts))
     assert np.array_equal(model.predict_proba(case.products), case.fitted(tmp_path).predict_proba(case.products))
 
 
