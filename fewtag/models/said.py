@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,63 +79,74 @@ def fold(text: str) -> str:
     return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())) or text
 
 
+@dataclass(frozen=True, slots=True)
+class Count:
+    """The labels counted: `votes` and `speakers` (the first product with a label) by row, `no` by row, and by "#" and a product's id."""
+
+    votes: dict[tuple[int, int], float]
+    speakers: dict[int, str]
+    no: dict[int, set[int]]
+    no_of_product: dict[str, set[int]]
+
+
 def gather(taxonomy: Taxonomy, products: Sequence[Product], labels: Sequence[Label]) -> Said:
     """Bring products and labels together; raises ModelError for a positive label of a category that is not assignable."""
-    places: dict[str, int] = {}
+    texts, place = _distinct(products)
+    count = _count(taxonomy, labels, {product.id: int(row) for product, row in zip(products, place, strict=True)})
+    rows = np.unique([row for row, _ in count.votes]).astype(np.int64)
+    votes = _matrix(count.votes, rows, len(taxonomy.classes))
+    positive = {label.product_id for label in labels if not label.negative}
+    by_row = np.argsort(place, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(np.bincount(place, minlength=len(texts)))])
+    return Said(
+        ids=[product.id for product in products],
+        texts=texts,
+        place=place,
+        first=by_row[starts[:-1]],
+        rows=rows,
+        votes=votes,
+        owner=_owner(votes),
+        speaker=[count.speakers.get(int(row), "") for row in rows],
+        labelled=np.array([product.id in positive for product in products], dtype=np.bool_),
+        by_row=by_row,
+        starts=starts,
+        forbidden={key: sorted(columns) for key, columns in count.no_of_product.items()}
+        | {fold(texts[row]): sorted(columns) for row, columns in count.no.items() if columns},
+        row_bars={row: sorted(columns) for row, columns in count.no.items() if columns},
+    )
+
+
+def _distinct(products: Sequence[Product]) -> tuple[list[str], Rows]:
+    """Return the first of each group of texts that fold to the same, and each product's row among them, (n_products,)."""
+    rows: dict[str, int] = {}
     texts: list[str] = []
     place = np.empty(len(products), dtype=np.int64)
     for number, product in enumerate(products):
-        key = fold(product.text)
-        if key not in places:
-            places[key] = len(texts)
+        place[number] = rows.setdefault(fold(product.text), len(texts))
+        if place[number] == len(texts):
             texts.append(product.text)
-        place[number] = places[key]
-    first = np.full(len(texts), len(products), dtype=np.int64)
-    np.minimum.at(first, place, np.arange(len(products)))
-    number_of = {product.id: number for number, product in enumerate(products)}
+    return texts, place
 
-    labelled = np.zeros(len(products), dtype=np.bool_)
-    votes: dict[tuple[int, int], float] = {}
-    speakers: dict[int, str] = {}
-    forbidden: dict[str, set[int]] = {}
-    row_bars: dict[int, set[int]] = {}
+
+def _count(taxonomy: Taxonomy, labels: Sequence[Label], row_of: Mapping[str, int]) -> Count:
+    """Sum up what labels say of each row; a row is barred from what more of them deny than affirm."""
+    count = Count({}, {}, {}, {})
     for label in labels:
         columns = _columns(taxonomy, label)
         if label.negative:
-            forbidden.setdefault(f"#{label.product_id}", set()).update(columns)
-        if (known := number_of.get(label.product_id)) is None:
+            count.no_of_product.setdefault(f"#{label.product_id}", set()).update(columns)
+        if (row := row_of.get(label.product_id)) is None:
             continue
-        row = int(place[known])
-        labelled[known] |= not label.negative
         for column in columns:
-            votes[row, column] = votes.get((row, column), 0.0) + (-label.weight if label.negative else label.weight)
+            count.votes[row, column] = count.votes.get((row, column), 0.0) + (-label.weight if label.negative else label.weight)
         if label.negative:
-            row_bars.setdefault(row, set()).update(columns)
+            count.no.setdefault(row, set()).update(columns)
         else:
-            speakers.setdefault(row, label.product_id)
-    for (row, column), vote in votes.items():
-        if vote > 0:  # as many or more say that another product of this very text is of the class
-            row_bars.get(row, set()).discard(column)
-    for row, bars in row_bars.items():
-        forbidden.setdefault(fold(texts[row]), set()).update(bars)
-
-    rows = np.unique([row for row, _ in votes]).astype(np.int64)
-    matrix = _matrix(votes, rows, len(taxonomy.classes))
-    return Said(
-        [product.id for product in products],
-        texts,
-        place,
-        first,
-        rows,
-        matrix,
-        _owner(matrix),
-        [speakers.get(int(row), "") for row in rows],
-        labelled,
-        np.argsort(place, kind="stable"),
-        np.concatenate([[0], np.cumsum(np.bincount(place, minlength=len(texts)))]),
-        {key: sorted(columns) for key, columns in forbidden.items()},
-        {row: sorted(columns) for row, columns in row_bars.items() if columns},
-    )
+            count.speakers.setdefault(row, label.product_id)
+    for (row, column), vote in count.votes.items():
+        if vote > 0:
+            count.no.get(row, set()).discard(column)
+    return count
 
 
 def _matrix(votes: dict[tuple[int, int], float], rows: Rows, n_classes: int) -> Any:
