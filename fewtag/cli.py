@@ -166,6 +166,41 @@ def train(
 
 
 @app.command()
+def propagate(
+    catalogue: Annotated[Path | None, typer.Option(help="Products to tag, instead of the last bootstrap's catalogue.")] = None,
+    precision: Annotated[float, typer.Option(help="The share of spread tags that is to be right, as far as labels can tell.")] = 0.95,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be spread, as CSV, and change nothing.")] = False,
+    undo: Annotated[int | None, typer.Option("--undo", metavar="RUN", help="Take back what an earlier propagation has spread.")] = None,
+    audit: Annotated[
+        int, typer.Option(metavar="N", help="Draw N spread tags for a person to look at, as CSV with a column for the answer.")
+    ] = 0,
+    workspace: WorkspaceFolder = None,
+) -> None:
+    """Spread labels to the unlabelled products that they safely speak for, over an index of nearest neighbours.
+
+    Example: fewtag propagate --dry-run --audit 50
+    """
+    from fewtag.models.brakes import audit_sample
+    from fewtag.tag_file import SPREAD_COLUMNS, spread_rows, stream_csv
+    from fewtag.tagger import Tagger
+
+    tagger = Tagger.open(open_workspace(workspace).root)
+    if undo is not None:
+        typer.echo(f"{tagger.take_back(undo)} products have the tags again that they had before run {undo}")
+        return
+    found = with_bars(lambda: tagger.propagate(catalogue, precision=precision, dry_run=dry_run))
+    if dry_run or audit:
+        texts = {product.id: product.text for product in tagger.products()} if tagger.columns.file else {}
+        shown = audit_sample(found, audit) if audit else found
+        stream_csv(spread_rows(shown, texts, tagger.taxonomy), sys.stdout, SPREAD_COLUMNS)
+    talk(f"{len(found)} products would be tagged by their neighbours" if dry_run else f"{len(found)} products tagged by their neighbours")
+    if not dry_run:
+        talk(f"Next: `fewtag propagate --undo {tagger.last_run()}` takes this back, `fewtag export -o FILE` writes all tags.")
+    else:
+        talk("Next: the same without --dry-run keeps these tags.")
+
+
+@app.command()
 def status(workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
     """Show where the workspace stands: the last run, and how many tags each category has.
 

@@ -44,7 +44,8 @@ class Tag:
     `category` is a category id: assignable, or an inner category where the tagger backed off, or None where it abstains.
     `confidence` is the probability, from 0 to 1, that the product lies in that category's subtree (of the best
     assignable category's where it abstains). `score` is the same probability of the best single assignable category before backing off.
-    `alternatives` are the likeliest assignable categories with their probabilities, best first.
+    `alternatives` are the likeliest assignable categories with their probabilities, best first. `sources` are the labelled products
+    that a propagated tag comes from, by id, with their similarity from 0 to 1, nearest first.
     """
 
     product_id: str
@@ -53,3 +54,4 @@ class Tag:
     stage: Stage
     alternatives: tuple[tuple[str, float], ...] = ()
     score: float = 0.0
+    sources: tuple[tuple[str, float], ...] = ()

@@ -18,12 +18,13 @@ import numpy.typing as npt
 
 from fewtag.blend import Blend
 from fewtag.catalogue import unique_texts
-from fewtag.core import Label, Product, Stage
+from fewtag.core import Label, Product, Stage, Tag
 from fewtag.errors import ModelError
 from fewtag.models import Probabilities
 from fewtag.models.calibrate import TINY, log_softmax, proportions
 from fewtag.models.encoder import CachedEncoder, SentenceEncoder
 from fewtag.models.few_shot import FewShot
+from fewtag.models.neighbours import Neighbours
 from fewtag.models.presets import Preset
 from fewtag.models.shortlist_lm import ShortlistScorer
 from fewtag.models.source import Source, locate
@@ -42,6 +43,8 @@ COUNTED: Final = 4096
 """How many products tell how frequent each category is."""
 ENOUGH_TO_COUNT: Final = 200
 COUNT_BELIEF: Final = 0.7
+CELLS: Final = 2**28
+"""Products times categories that one matrix may hold, 1 GB of float32."""
 DEFAULT_PROMPTS: Final = {"zh": "category.zh.v1"}
 """The prompt for each language that has one of its own; the rest take the English one."""
 
@@ -157,6 +160,32 @@ class Ladder:
         if len(catalogue) >= ENOUGH_TO_COUNT:
             self._shift = proportions(self._blended(spread(catalogue, COUNTED)), COUNT_BELIEF)
         return self.training
+
+    def propagate(self, catalogue: Sequence[Product], products: Sequence[Product], labels: Sequence[Label], precision: float) -> list[Tag]:
+        """Return tags for the unlabelled products of a catalogue that labels of near ones speak for.
+
+        The other rungs must not contradict, up to a size at which what they say of all products still fits in memory.
+        Raises ModelError where there are no labels.
+        """
+        if not any(not label.negative for label in labels):
+            raise ModelError("there are no labels to spread", mend="`fewtag label import FILE` brings some")
+        there = {product.id for product in catalogue}
+        everyone = [*catalogue, *(product for product in products if product.id not in there)]
+        rung = Neighbours(self.taxonomy, self._encoder or self._zero_shot.ngrams, seed=self._seed).fit(everyone, labels)
+        held_together = len(everyone) * len(self.taxonomy.classes) <= CELLS
+        spreads = rung.spread(self.predict_proba(everyone) if held_together else None, precision=precision)
+        return [
+            Tag(
+                each.product_id,
+                each.category,
+                each.confidence,
+                "neighbours",
+                ((each.category, each.confidence),),
+                each.confidence,
+                each.sources,
+            )
+            for each in spreads
+        ]
 
     def predict_proba(self, products: Sequence[Product]) -> Probabilities:
         """Return float32 (n, n_classes): rows sum to 1, columns follow the taxonomy's classes."""

@@ -72,6 +72,7 @@ tags = Table(
     Column("score", Float, nullable=False),
     Column("stage", String, nullable=False),
     Column("alternatives", Text, nullable=False),
+    Column("sources", Text, nullable=False),
     Column("at", String, nullable=False),
     Index("tags_of_product", "product_id", "seq"),
     Index("tags_of_run", "run_id", "seq"),

@@ -175,6 +175,11 @@ class Ledger:
             for row in connection.execution_options(yield_per=10_000).execute(query):
                 yield _stored(row)
 
+    def tagged_by(self, run: Run) -> list[str]:
+        """Return the ids of the products that a run has tagged, in its order."""
+        with self._reading() as connection:
+            return list(connection.execute(select(tags.c.product_id).where(tags.c.run_id == run.id).order_by(tags.c.seq)).scalars())
+
     def counts(self) -> dict[str | None, tuple[int, float]]:
         """Return, for every category that a latest tag names (None: abstained), how many do and their mean confidence."""
         with self._reading() as connection:
@@ -301,12 +306,13 @@ def _row(tag: Tag) -> dict[str, Any]:
         "score": tag.score,
         "stage": tag.stage,
         "alternatives": json.dumps([[category, round(share, 4)] for category, share in tag.alternatives]),
+        "sources": json.dumps([[product_id, round(similarity, 4)] for product_id, similarity in tag.sources]),
     }
 
 
 def _stored(row: Row[Any]) -> StoredTag:
-    alternatives = tuple((category, share) for category, share in json.loads(row.alternatives))
-    tag = Tag(row.product_id, row.category, row.confidence, row.stage, alternatives, row.score)
+    alternatives, sources = (tuple((name, share) for name, share in json.loads(each)) for each in (row.alternatives, row.sources))
+    tag = Tag(row.product_id, row.category, row.confidence, row.stage, alternatives, row.score, sources)
     return StoredTag(tag, row.seq, row.run_id, ModelIdentity(row.name, row.revision, row.prompt_hash), row.taxonomy_version, row.at)
 
 

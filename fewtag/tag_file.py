@@ -18,6 +18,7 @@ from fewtag.taxonomy import Taxonomy
 from fewtag.workspace import Workspace, replacing
 
 COLUMNS: Final = ("product_id", "category", "path", "confidence", "stage", "alternatives")
+SPREAD_COLUMNS: Final = ("product_id", "text", "category", "path", "confidence", "sources", "right")
 ROWS_PER_GROUP: Final = 65_536
 
 Row = dict[str, Any]
@@ -55,6 +56,14 @@ def stored_rows(workspace: Workspace) -> Iterator[Row]:
     """Yield the tags that hold in a workspace's ledger, in the order in which they were written, as rows of `COLUMNS`."""
     with Ledger.open(workspace.ledger) as ledger:
         yield from rows_of((stored.tag for stored in ledger.latest()), tagged_taxonomy(workspace, ledger))
+
+
+def spread_rows(tags: Iterable[Tag], products: Mapping[str, str], taxonomy: Taxonomy) -> Iterator[Row]:
+    """Yield propagated tags as rows of `SPREAD_COLUMNS`; `products` are texts by id, `right` is for a person to fill in."""
+    for row, tag in zip(rows_of(tags := list(tags), taxonomy), tags, strict=True):
+        sources = [[product_id, round(similarity, 3)] for product_id, similarity in tag.sources]
+        told = row | {"text": products.get(tag.product_id, ""), "sources": sources, "right": ""}
+        yield {name: told[name] for name in SPREAD_COLUMNS}
 
 
 def check_target(path: Path, source: str | Path = "") -> None:

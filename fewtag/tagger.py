@@ -24,7 +24,7 @@ from fewtag.catalogue import as_products, has_ids, read_catalogue
 from fewtag.catalogue_file import Columns
 from fewtag.core import Label, Product, Tag
 from fewtag.decide import PRECISION, decide
-from fewtag.errors import CatalogueError, FewtagError, ModelError
+from fewtag.errors import CatalogueError, FewtagError, ModelError, WorkspaceError
 from fewtag.labelling import add_labels
 from fewtag.labels import category_of, standing
 from fewtag.ladder import Ladder, Parts, Training
@@ -36,8 +36,9 @@ from fewtag.store import SWEEPS, Ledger, Run, StoredTag
 from fewtag.tagger_folder import TAXONOMY, SavedTagger, is_saved, read_saved, replacing_folder, whole, write_saved
 from fewtag.taxonomy import Taxonomy
 from fewtag.taxonomy_file import ModelSettings, read_taxonomy_file
-from fewtag.workspace import Workspace, write_atomically
+from fewtag.workspace import Workspace, now, write_atomically
 
+SPREAD_PRECISION: Final = 0.95
 TAGS_PER_BATCH: Final = 4096
 CELLS_PER_BATCH: Final = 2**24
 """Entries of one batch's matrix, 64 MB of float32; a wide taxonomy gets smaller batches."""
@@ -234,6 +235,46 @@ class Tagger:
             self._learn_labels(ledger, listed, tune)
         return self
 
+    def propagate(self, products: Any = None, *, precision: float = SPREAD_PRECISION, dry_run: bool = False) -> list[Tag]:
+        """Spread the labels in the workspace's ledger to the unlabelled products that they safely speak for, and return those tags.
+
+        `precision` is the share of them that is to be right, as far as the labels themselves, each left out in turn, can tell; the other
+        rungs must not contradict. The tags go to the ledger as a run that `take_back` undoes, unless it is a `dry_run`.
+        """
+        catalogue, _ = self._begin(products)
+        with self.workspace.lock(), Ledger.open(self.workspace.ledger) as ledger:
+            self._learn(catalogue)
+            found = self._ladder.propagate(catalogue, *self._labels(ledger), precision)
+            if not dry_run:
+                settings = {"precision": precision}
+                run = ledger.start_run("propagate", _digest([repr(found), now()]), self.taxonomy.version, self.seed, settings)
+                ledger.add_tags(run, self._ladder.parts.identity, found)
+                ledger.finish_run(run)
+        return found
+
+    def last_run(self) -> int:
+        """Return the number of the ledger's newest run, 0 where there is none."""
+        with Ledger.open(self.workspace.ledger) as ledger:
+            run = ledger.last_run()
+            return run.id if run else 0
+
+    def take_back(self, run_id: int) -> int:
+        """Undo a propagation: what it has tagged last gets the tag again that held before; return how many products those are."""
+        with self.workspace.lock(), Ledger.open(self.workspace.ledger) as ledger:
+            histories = [ledger.history(product_id) for product_id in ledger.tagged_by(Run(run_id))]
+            undone = [history for history in histories if history[0].run_id == run_id and history[0].tag.stage == "neighbours"]
+            if not undone:
+                raise WorkspaceError(
+                    f"there is nothing of run {run_id} to take back", mend="`fewtag propagate` names its run", where=self.workspace.root
+                )
+            run = ledger.start_run("undo", str(run_id), self.taxonomy.version, self.seed, {"run": run_id})
+            for history in undone:
+                before = next((past for past in history if past.run_id != run_id), None)
+                if before:
+                    ledger.add_tags(run, before.model, [before.tag])
+            ledger.finish_run(run)
+            return len(undone)
+
     @property
     def training(self) -> Training | None:
         """What the last training came to; None where nothing was learnt from labels."""
@@ -387,14 +428,17 @@ class Tagger:
 
     def _learn_labels(self, ledger: Ledger, catalogue: Sequence[Product], tune: bool) -> None:
         """Learn from the labels that hold, unless that has been done with just these."""
-        said = standing(ledger.label_rows(), self.taxonomy)
-        primary = self.taxonomy.primary
-        labels = [each for each in said.labels if each.category in (primary if each.negative else primary.index)]
-        trained = _digest([repr((said.products, labels)), str(tune), *self._grounds()])
+        products, labels = self._labels(ledger)
+        trained = _digest([repr((products, labels)), str(tune), *self._grounds()])
         if self._trained != trained:
-            self._ladder.train(said.products, labels, catalogue, tune)
+            self._ladder.train(products, labels, catalogue, tune)
             self._trained = trained
         self._save_here()
+
+    def _labels(self, ledger: Ledger) -> tuple[list[Product], list[Label]]:
+        """Return the labels that hold, of categories that there still are, and their products."""
+        said, primary = standing(ledger.label_rows(), self.taxonomy), self.taxonomy.primary
+        return said.products, [each for each in said.labels if each.category in (primary if each.negative else primary.index)]
 
     def _save_here(self) -> None:
         place = self.workspace.tagger

@@ -62,6 +62,15 @@ class CharacterNgrams:
         result: npt.NDArray[np.float32] = dense / np.maximum(lengths, 1e-9)
         return result
 
+    @property
+    def identity(self) -> str:
+        """Name the encoder, as every encoder does; its vectors are only comparable with those of the same fit."""
+        return "character n-grams"
+
+    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return the dense view of texts, as every encoder does."""
+        return self.reduce(self.grams(texts))
+
     def save(self, folder: Path) -> dict[str, npt.NDArray[np.float32]]:
         """Write the vocabulary into `folder`, and return the arrays that belong to it."""
         vocabulary = sorted(self._vectorizer.vocabulary_, key=self._vectorizer.vocabulary_.__getitem__)
