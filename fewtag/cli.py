@@ -194,7 +194,9 @@ def propagate(
         shown = audit_sample(found, audit) if audit else found
         stream_csv(spread_rows(shown, texts, tagger.taxonomy), sys.stdout, SPREAD_COLUMNS)
     talk(f"{len(found)} products would be tagged by their neighbours" if dry_run else f"{len(found)} products tagged by their neighbours")
-    if not dry_run:
+    if not found:
+        talk(f"Next: give more labels, or a lower --precision; these cannot prove that {precision:.0%} of what they spread would be right.")
+    elif not dry_run:
         talk(f"Next: `fewtag propagate --undo {tagger.last_run()}` takes this back, `fewtag export -o FILE` writes all tags.")
     else:
         talk("Next: the same without --dry-run keeps these tags.")

@@ -22,7 +22,7 @@ from fewtag.core import Label, Product, Stage, Tag
 from fewtag.errors import ModelError
 from fewtag.models import Probabilities
 from fewtag.models.calibrate import TINY, log_softmax, proportions
-from fewtag.models.encoder import CachedEncoder, SentenceEncoder
+from fewtag.models.encoder import CachedEncoder, Encoder, SentenceEncoder
 from fewtag.models.few_shot import FewShot
 from fewtag.models.neighbours import Neighbours
 from fewtag.models.presets import Preset
@@ -164,16 +164,18 @@ class Ladder:
     def propagate(self, catalogue: Sequence[Product], products: Sequence[Product], labels: Sequence[Label], precision: float) -> list[Tag]:
         """Return tags for the unlabelled products of a catalogue that labels of near ones speak for.
 
-        The other rungs must not contradict, up to a size at which what they say of all products still fits in memory.
+        The zero-shot rung must not contradict, up to a size at which what it says of all products still fits in memory.
         Raises ModelError where there are no labels.
         """
         if not any(not label.negative for label in labels):
             raise ModelError("there are no labels to spread", mend="`fewtag label import FILE` brings some")
         there = {product.id for product in catalogue}
         everyone = [*catalogue, *(product for product in products if product.id not in there)]
-        rung = Neighbours(self.taxonomy, self._encoder or self._zero_shot.ngrams, seed=self._seed).fit(everyone, labels)
-        held_together = len(everyone) * len(self.taxonomy.classes) <= CELLS
-        spreads = rung.spread(self.predict_proba(everyone) if held_together else None, precision=precision)
+        encoder: Encoder = self._encoder or self._zero_shot.ngrams
+        rung = Neighbours(self.taxonomy, encoder, seed=self._seed).fit(everyone, labels)
+        # The zero-shot rung alone: one that has seen the labels agrees with each of them, and would hold nothing back.
+        fits = len(everyone) * len(self.taxonomy.classes) <= CELLS
+        spreads = rung.spread(self._zero_shot.predict_proba(everyone) if fits else None, precision=precision)
         return [
             Tag(
                 each.product_id,

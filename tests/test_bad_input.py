@@ -447,6 +447,18 @@ LATER_MISTAKES = [
         "there are no labels to learn from -> `fewtag label import FILE` brings some",
         ("train", "--quick"),
     ),
+    Mistake(
+        "propagate without labels",
+        nothing,
+        "there are no labels to spread -> `fewtag label import FILE` brings some",
+        ("propagate",),
+    ),
+    Mistake(
+        "a propagation taken back that there is not",
+        nothing,
+        "{shop}/.fewtag: there is nothing of run 9 to take back -> `fewtag propagate` names its run",
+        ("propagate", "--undo", "9"),
+    ),
     Mistake("half a description of the tagger", write(f"{TAGGER}/tagger.json", "{"), DAMAGED, ("explain", "A1")),
     Mistake("no description of the tagger's models", write(f"{TAGGER}/tagger.json", '{"format": 1}'), DAMAGED, ("explain", "A1")),
     Mistake("a list for the tagger", write(f"{TAGGER}/tagger.json", "[]"), DAMAGED, ("tag", "products.csv")),

@@ -224,6 +224,32 @@ def test_train_learns_from_labels_and_says_what_came_of_it(tagged: Path, run: Ru
     assert "few-shot" in run("status").out
 
 
+def test_propagate_shows_keeps_and_takes_back(shop: Path, run: Run) -> None:
+    kinds = {"绿茶 茶叶 龙井": "tea", "咖啡豆 深烘": "饮料/咖啡", "香皂 橄榄": "soap"}
+    rows = [
+        (f"B{number}{place}", f"{text} 第{number}款", category)
+        for number in range(20)
+        for place, (text, category) in enumerate(kinds.items())
+    ]
+    (shop / "products.csv").write_text("sku,title,brand\n" + "".join(f"{sku},{text},\n" for sku, text, _ in rows), encoding="utf-8")
+    (shop / "labels.csv").write_text("sku,category\n" + "".join(f"{sku},{category}\n" for sku, _, category in rows[:30]), encoding="utf-8")
+    run("bootstrap", "taxonomy.yaml")
+    assert run("label", "import", "labels.csv", "--by", "ann").code == 0
+    dry = run("propagate", "--dry-run", "--audit", "3")
+    shown = list(csv.DictReader(io.StringIO(dry.out)))
+    assert len(shown) == 3
+    assert {row["category"] for row in shown} <= set(kinds.values())
+    assert all(row["text"] and json.loads(row["sources"]) and row["right"] == "" for row in shown)
+    assert dry.talk[-1] == "Next: the same without --dry-run keeps these tags."
+    kept = run("propagate")
+    assert (kept.code, kept.out) == (0, "")
+    assert kept.talk[-1].startswith("Next: `fewtag propagate --undo 3` takes this back")
+    count = int(kept.talk[0].split()[0])
+    assert f"{count} by neighbours (character n-grams)" in run("status").out
+    assert run("propagate", "--undo", "3").out == f"{count} products have the tags again that they had before run 3\n"
+    assert "neighbours" not in run("status").out
+
+
 def test_status_shows_the_run_and_the_categories(tagged: Path, run: Run) -> None:
     said = run("status")
     lines = said.out.splitlines()

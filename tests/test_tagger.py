@@ -66,6 +66,7 @@ def test_the_taggers_methods_are_these_and_no_others() -> None:
         "fit": ["self", "products", "labels", "tune"],
         "from_file": ["path", "preset", "arguments"],
         "history": ["self", "product_id"],
+        "last_run": ["self"],
         "load": ["folder", "workspace"],
         "look": ["self"],
         "open": ["workspace"],
@@ -73,8 +74,10 @@ def test_the_taggers_methods_are_these_and_no_others() -> None:
         "predict_proba": ["self", "products"],
         "product": ["self", "product_id"],
         "products": ["self"],
+        "propagate": ["self", "products", "precision", "dry_run"],
         "save": ["self", "folder"],
         "stream": ["self", "products"],
+        "take_back": ["self", "run_id"],
         "train": ["self", "products", "tune"],
         "voices": ["self"],
     }

@@ -145,6 +145,74 @@ def test_a_large_catalogue_tells_how_frequent_each_category_is() -> None:
     assert odds["soapy"] > 1.5 * odds["balanced"]
 
 
+PILE = [
+    f"{kind} {size} 第{number}款"
+    for number in range(10)
+    for kind in ("绿茶 茶叶 龙井", "咖啡豆 深烘", "香皂 橄榄", "毛巾 纯棉")
+    for size in ("大", "小")
+]
+KINDS = [category for _ in range(10) for category in (TEA, COFFEE, SOAP, TOWEL) for _ in range(2)]
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> tuple[Tagger, list[Product]]:
+    """A bootstrapped shop of eighty products, every second of which is labelled, and what is for sale."""
+    tagger = shop(tmp_path)
+    products = [Product(f"P{number}", text) for number, text in enumerate(PILE)]
+    tagger.bootstrap(products)
+    said = [(Label(f"P{number}", KINDS[number], "ann"), PILE[number]) for number in range(0, 80, 2)]
+    add_labels(tagger.workspace, tagger.taxonomy, said)
+    return tagger, products
+
+
+def test_propagated_tags_name_the_labels_that_they_come_from_and_can_be_taken_back(
+    labelled: tuple[Tagger, list[Product]], tmp_path: Path
+) -> None:
+    tagger, products = labelled
+    with Ledger.open(tmp_path / "fewtag.db") as ledger:
+        before = {each.tag.product_id: each.tag for each in ledger.latest()}
+    tags = tagger.propagate(products)
+    assert len(tags) > 20
+    for tag in tags:
+        number = int(tag.product_id[1:])
+        assert (tag.stage, tag.category, number % 2) == ("neighbours", KINDS[number], 1)
+        assert tag.sources
+        assert all(KINDS[int(source[1:])] == tag.category and int(source[1:]) % 2 == 0 for source, _ in tag.sources)
+    with Ledger.open(tmp_path / "fewtag.db") as ledger:
+        latest = {each.tag.product_id: each.tag for each in ledger.latest()}
+    assert {latest[tag.product_id].stage for tag in tags} == {"neighbours"}
+    assert latest[tags[0].product_id].sources[0][0] == tags[0].sources[0][0]
+    assert tagger.take_back(tagger.last_run()) == len(tags)
+    with Ledger.open(tmp_path / "fewtag.db") as ledger:
+        assert {each.tag.product_id: each.tag for each in ledger.latest()} == before
+    with pytest.raises(FewtagError, match="there is nothing of run 3 to take back"):
+        tagger.take_back(3)
+
+
+def test_a_dry_run_changes_nothing(labelled: tuple[Tagger, list[Product]], tmp_path: Path) -> None:
+    tagger, products = labelled
+    run = tagger.last_run()
+    dry = tagger.propagate(products, dry_run=True)
+    assert tagger.last_run() == run
+    assert tagger.propagate(products) == dry
+
+
+def test_nothing_is_spread_to_a_product_that_is_labelled_not_to_be_so(labelled: tuple[Tagger, list[Product]]) -> None:
+    tagger, products = labelled
+    denied = tagger.propagate(products, dry_run=True)[0]
+    text = PILE[int(denied.product_id[1:])]
+    add_labels(tagger.workspace, tagger.taxonomy, [(Label(denied.product_id, str(denied.category), "bob", negative=True), text)])
+    again = {tag.product_id: tag.category for tag in tagger.propagate(products, dry_run=True)}
+    assert again.get(denied.product_id) != denied.category
+
+
+def test_without_a_label_there_is_nothing_to_spread(tmp_path: Path) -> None:
+    tagger = shop(tmp_path)
+    tagger.bootstrap(TEXTS)
+    with pytest.raises(ModelError, match="there are no labels to spread"):
+        tagger.propagate(TEXTS)
+
+
 @pytest.mark.parametrize(
     ("labels", "error", "said"),
     [

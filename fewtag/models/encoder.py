@@ -34,7 +34,10 @@ TEXTS_PER_STEP = 512
 class Encoder(Protocol):
     """What turns texts into unit vectors; `identity` names the weights, so that vectors of two encoders are never mixed."""
 
-    identity: str
+    @property
+    def identity(self) -> str:
+        """Name the weights."""
+        ...
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Return float32 (n, dimensions), rows of length 1, for one text or more."""

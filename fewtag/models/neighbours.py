@@ -98,7 +98,8 @@ class Neighbours:
     def spread(self, others: Probabilities | None = None, *, precision: float = 0.95) -> list[Spread]:
         """Return what may be spread to the fitted products that have no label, so that about `precision` of it is right.
 
-        `others` is what another rung says of the fitted products, in their order, (n, n_classes). Raises ModelError before `fit`.
+        `others` is what another rung says of the fitted products, in their order, (n, n_classes); one that has not seen the labels, as
+        it is judged by them. Raises ModelError before `fit`.
         """
         if self._spreading is None:
             raise ModelError("the neighbours rung has no products to spread labels to", mend="fit it on products and labels first")
