@@ -15,6 +15,8 @@ check: $(READY)
 
 demo: $(READY)
 	cd examples/corner-shop && ../../$(BIN)/fewtag bootstrap taxonomy.yaml
+	cd examples/corner-shop && ../../$(BIN)/fewtag label import labels.csv --by shopkeeper
+	cd examples/corner-shop && ../../$(BIN)/fewtag train --quick
 	cd examples/corner-shop && ../../$(BIN)/fewtag status
 
 test: $(READY)

@@ -20,6 +20,7 @@ from fewtag.blend import Blend
 from fewtag.catalogue import unique_texts
 from fewtag.core import Label, Product, Stage, Tag
 from fewtag.errors import ModelError
+from fewtag.label_file import id_of_text
 from fewtag.models import Probabilities
 from fewtag.models.calibrate import TINY, log_softmax, proportions
 from fewtag.models.encoder import CachedEncoder, Encoder, SentenceEncoder
@@ -248,7 +249,10 @@ class Ladder:
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """What people have said of single products, known by id and text: the class that each has, and the classes that it has not."""
+    """What people have said of single products: the class that each has, and the classes that it has not.
+
+    A product is known by its id and text together, or where a text alone was labelled, by that.
+    """
 
     has: dict[str, int] = field(default_factory=dict)
     has_not: dict[str, list[int]] = field(default_factory=dict)
@@ -269,10 +273,10 @@ class Verdicts:
     def __call__(self, products: Sequence[Product], log_probabilities: Array) -> Array:
         """Return log-probabilities, (n, n_classes), that what people said of the very products outweighs."""
         for row, product in enumerate(products if self.has or self.has_not else ()):
-            key = _key(product)
-            log_probabilities[row, self.has_not.get(key, [])] -= np.float32(A_PERSONS_WORD)
-            if key in self.has:
-                log_probabilities[row, self.has[key]] += np.float32(A_PERSONS_WORD)
+            for key in (_key(product), _key(Product(id_of_text(product.text), product.text))):
+                log_probabilities[row, self.has_not.get(key, [])] -= np.float32(A_PERSONS_WORD)
+                if key in self.has:
+                    log_probabilities[row, self.has[key]] += np.float32(A_PERSONS_WORD)
         return log_probabilities
 
 

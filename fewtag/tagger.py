@@ -25,6 +25,7 @@ from fewtag.catalogue_file import Columns
 from fewtag.core import Label, Product, Tag
 from fewtag.decide import PRECISION, decide
 from fewtag.errors import CatalogueError, FewtagError, ModelError, WorkspaceError
+from fewtag.label_file import id_of_text
 from fewtag.labelling import add_labels
 from fewtag.labels import category_of, standing
 from fewtag.ladder import Ladder, Parts, Training
@@ -220,6 +221,8 @@ class Tagger:
         tells what the catalogue is like. They go to the workspace's ledger as said by "python".
         """
         listed = list(self._read(products))
+        if not isinstance(products, str | Path) and any(isinstance(each, str) for each in products):
+            listed = [replace(product, id=id_of_text(product.text)) for product in listed]  # its place in this list is no name for later
         if len(listed) != len(labels):
             raise FewtagError(f"there are {len(listed)} products and {len(labels)} labels", mend="give one label per product, or None")
         given = [

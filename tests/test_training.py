@@ -68,6 +68,16 @@ def test_a_negative_label_keeps_its_product_from_a_whole_branch(tmp_path: Path) 
     assert row.sum() == pytest.approx(1, abs=1e-5)
 
 
+def test_texts_are_known_by_what_they_say_and_not_by_their_place() -> None:
+    tagger = shop()
+    tagger.fit([ODD[0]], [TEA])
+    tagger.fit([ODD[2]], [COFFEE])
+    assert tagger.training
+    assert tagger.training.labels == 2
+    assert [tag.category for tag in tagger.predict([ODD[2], ODD[0]])] == [COFFEE, TEA]
+    assert min(tag.confidence for tag in tagger.predict([ODD[2], ODD[0]])) > 0.99
+
+
 def test_labels_add_up_over_calls_and_processes(tmp_path: Path) -> None:
     shop(tmp_path).fit([*TEXTS, *ODD], [None] * 8 + [TEA, TEA, None, None])
     again = shop(tmp_path)
