@@ -20,8 +20,9 @@ from fewtag import Tagger, Taxonomy
 from fewtag.decide import PRECISION
 from fewtag.metrics import accuracy, hierarchical_f1, macro_f1, selective_precision
 from fewtag.models.calibrate import batch_prior, log_softmax, remove_prior
-from fewtag.models.encoder import EMBEDDED, CachedEncoder, SentenceEncoder
+from fewtag.models.encoder import CachedEncoder, SentenceEncoder
 from fewtag.models.ngrams import CharacterNgrams
+from fewtag.models.source import EMBEDDED
 from fewtag.models.zero_shot import LETTERS_TEMPERATURE, PRIOR_STRENGTH, TEMPERATURE
 
 CACHE: Final = Path(__file__).parent / ".cache"

@@ -14,7 +14,8 @@ from cold_start import CACHE
 from product_sets import SOURCES, ProductSet, load
 
 from fewtag.models import zero_shot
-from fewtag.models.encoder import EMBEDDED, CachedEncoder, SentenceEncoder
+from fewtag.models.encoder import CachedEncoder, SentenceEncoder
+from fewtag.models.source import EMBEDDED
 
 SIZES: Final = (5, 20, 80, 320)
 PRODUCTS_IN_ALL: Final = 2000

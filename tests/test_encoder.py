@@ -19,7 +19,8 @@ import pytest
 
 from fewtag.errors import ModelError
 from fewtag.models import encoder
-from fewtag.models.encoder import EMBEDDED, EMBEDDED_SHA256, MAX_TOKENS, CachedEncoder, SentenceEncoder
+from fewtag.models.encoder import MAX_TOKENS, CachedEncoder, SentenceEncoder
+from fewtag.models.source import EMBEDDED, EMBEDDED_SHA256
 
 WORDS = ["tea", "green", "black", "lawn", "mower", "bread", "cheese", "soap", "query", ":"]
 

