@@ -61,7 +61,7 @@ class TrainSettings:
     epochs: int = 5
     batch_size: int = 32
     accumulate: int = 1
-    optim: str = "adamw_torch"
+    optim: str = "adamw_torch_fused"
     weight_decay: float = 0.01
     warmup: float = 0.1
     dropout: float | None = None

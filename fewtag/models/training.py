@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,9 @@ def train(fresh: Any, tokenizer: Any, run: Run, watch: Watch | None = None) -> O
     Raises ModelError for an optimiser that transformers does not have.
     """
     model = prepare(fresh, run.settings, run.steps)
-    checkpoint = last_checkpoint(run.folder) if WAYS[run.settings.method].resumes else None
+    if not WAYS[run.settings.method].resumes:
+        shutil.rmtree(run.folder, ignore_errors=True)
+    checkpoint = last_checkpoint(run.folder)
     state = _state(checkpoint) if checkpoint else None
     with bar("fine-tuning", run.steps) as done:
         trainer = _trainer(model, tokenizer, run, _Progress(done, WAYS[run.settings.method].allocates, watch))
