@@ -516,6 +516,24 @@ def test_a_saved_folder_is_an_ordinary_classifier_and_predicts_the_same_bits(bod
     np.testing.assert_allclose(found, expected[0, :4], atol=1e-5)
 
 
+def test_a_single_class_is_certain_before_and_after_it_is_saved(body: Path, tmp_path: Path) -> None:
+    products, labels = shop()
+    model = rung(body, tmp_path / "work").fit(products, labels[:12])
+    model.save(tmp_path / "saved")
+    for each in (model, rung(body, tmp_path / "other").load(tmp_path / "saved")):
+        assert each.predict_proba(products).tolist() == [[1, 0, 0, 0, 0]] * 48
+
+
+def test_a_product_is_judged_alone_whatever_stands_beside_it(body: Path, tmp_path: Path) -> None:
+    products, labels = shop()
+    model = rung(body, tmp_path).fit(products, labels)
+    mixed = [*products[:3], Product("long", " ".join(EXTRAS) * 40), Product("unknown", "茶 🫖"), products[0]]
+    together = model.predict_proba(mixed)
+    alone = np.concatenate([model.predict_proba([product]) for product in mixed])
+    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-6)
+    assert not np.allclose(together[0], together[3], atol=1e-3)
+
+
 @pytest.mark.parametrize("method", ["lora", pytest.param("adalora", marks=pytest.mark.slow)])
 def test_merging_changes_no_probability(body: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: Any) -> None:
     from fewtag.models import adapt

@@ -187,7 +187,6 @@ class FineTune:
                 num_labels=len(classes),
                 id2label=names,
                 label2id={name: number for number, name in names.items()},
-                problem_type="single_label_classification",
                 ignore_mismatched_sizes=True,  # the source may be a classifier of other categories
                 dtype=torch.float32,
                 **self.source.arguments,
