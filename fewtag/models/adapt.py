@@ -26,14 +26,14 @@ UNTRAINED_COPY: Final = ".original_module."
 class Way:
     """One method: how it makes a model ready for so many steps, its learning rate, what peft is to do at the end.
 
-    `resumes` is False where what has been learnt is more than a checkpoint holds: a killed run then begins anew.
+    `checkpoints` is False where a checkpoint would not hold all that has been learnt: a killed run then begins anew, nothing stops it
+    early, and its last state is kept rather than its best.
     """
 
     prepare: Callable[[Any, TrainSettings, int], Any]
     learning_rate: float
     merges: bool = False
-    resumes: bool = True
-    allocates: bool = False
+    checkpoints: bool = True
 
 
 def prepare(model: Any, settings: TrainSettings, steps: int) -> Any:
@@ -99,7 +99,10 @@ def _lora(model: Any, settings: TrainSettings, steps: int) -> Any:
 
 
 def _adalora(model: Any, settings: TrainSettings, steps: int) -> Any:
-    """Start each matrix with half as many ranks again, and take the least useful away between the first tenth and the last third."""
+    """Start each matrix with half as many ranks again, and take the least useful away between the first tenth and the last third.
+
+    Which those are is judged by running means that peft does not save, and a state from before is over the budget.
+    """
     return _adapted(
         model,
         "AdaLoraConfig",
@@ -127,7 +130,7 @@ WAYS: Final[dict[Method, Way]] = {
     "full": Way(_full, 1e-4),
     "frozen": Way(_frozen, 3e-3),
     "lora": Way(_lora, 1e-3, merges=True),
-    "adalora": Way(_adalora, 2e-3, merges=True, resumes=False, allocates=True),
+    "adalora": Way(_adalora, 2e-3, merges=True, checkpoints=False),
     "prefix": Way(_prefix, 1e-2),
 }
 

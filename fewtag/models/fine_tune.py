@@ -150,6 +150,7 @@ class FineTune:
 
     def _train(self, examples: Examples, folder: Path, watch: Watch | None) -> tuple[Trained, TrainRecord]:
         from fewtag.models.adapt import merged
+        from fewtag.models.probe import open_pooler
         from fewtag.models.train_conditions import quietly, seeded
         from fewtag.models.training import Run, train
 
@@ -157,6 +158,7 @@ class FineTune:
         learn, held = split(examples, self.settings.held_out, self.seed)
         with quietly(), seeded(self.seed):
             fresh, tokenizer = self._fresh(examples.classes)
+            open_pooler(fresh, self.source)
             outcome = train(fresh, tokenizer, Run(self.taxonomy, examples, learn, held, self.settings, self.seed, folder), watch)
             model = merged(outcome.model, self.settings.method)
         record = TrainRecord(

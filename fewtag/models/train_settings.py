@@ -53,7 +53,8 @@ class TrainSettings:
     stops after `patience` evaluations without a gain on the held-out labels (0: never), and the best checkpoint is kept.
     `balance` lets a rare class weigh more, or be drawn more often, by the inverse root of its count. `hierarchy` weighs the loss on
     the ancestors beside the category's own. `adversarial` is the length of the step that FGM takes against the embeddings (0: none).
-    A checkpoint is written each `checkpoint_steps` steps, or at the end of each epoch; `report_to` goes to the Trainer as it is.
+    With `probe` the new head is first fitted alone, on the untouched body. A checkpoint is written each `checkpoint_steps` steps, or at
+    the end of each epoch; `report_to` goes to the Trainer as it is.
     """
 
     method: Method = "full"
@@ -69,6 +70,7 @@ class TrainSettings:
     label_smoothing: float = 0.0
     hierarchy: float = 0.5
     adversarial: float = 0.0
+    probe: bool = True
     held_out: float = 0.1
     patience: int = 2
     freeze_layers: int = 0

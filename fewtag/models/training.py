@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,8 @@ from fewtag.models.device import best_device, best_dtype
 from fewtag.models.encoder import MAX_TOKENS
 from fewtag.models.examples import Examples, Rows, rarity
 from fewtag.models.hierarchy_loss import HierarchyLoss
-from fewtag.models.train_settings import TrainSettings
+from fewtag.models.probe import fit_head
+from fewtag.models.train_settings import Method, TrainSettings
 from fewtag.progress import bar
 from fewtag.taxonomy import Taxonomy
 
@@ -56,6 +56,11 @@ class Run:
         batches = -(-len(self.learn) // self.settings.batch_size)
         return self.settings.epochs * -(-batches // self.settings.accumulate)
 
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the best checkpoint is kept, by the held-out log-loss; else the last state is."""
+        return len(self.held) > 0 and WAYS[self.settings.method].checkpoints
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -72,13 +77,10 @@ def train(fresh: Any, tokenizer: Any, run: Run, watch: Watch | None = None) -> O
 
     Raises ModelError for an optimiser that transformers does not have.
     """
-    model = prepare(fresh, run.settings, run.steps)
-    if not WAYS[run.settings.method].resumes:
-        shutil.rmtree(run.folder, ignore_errors=True)
     checkpoint = last_checkpoint(run.folder)
     state = _state(checkpoint) if checkpoint else None
     with bar("fine-tuning", run.steps) as done:
-        trainer = _trainer(model, tokenizer, run, _Progress(done, WAYS[run.settings.method].allocates, watch))
+        trainer = _trainer(fresh, tokenizer, run, _Progress(done, run.settings.method, watch), probe=not state)
         if state and _was_stopped(state):
             best = run.folder / Path(state["best_model_checkpoint"]).name
             trainer._load_from_checkpoint(str(best))  # `train` would take one more step
@@ -87,7 +89,10 @@ def train(fresh: Any, tokenizer: Any, run: Run, watch: Watch | None = None) -> O
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             ended, history = trainer.state.global_step, trainer.state.log_history
     trained = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
-    return Outcome(trained, state["global_step"] if state else 0, ended, _best(history))
+    evaluations = _evaluations(history)
+    if run.keeps_best:
+        evaluations.sort(key=lambda figures: -figures["log_loss"])
+    return Outcome(trained, state["global_step"] if state else 0, ended, evaluations[-1] if evaluations else {})
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -117,7 +122,7 @@ class _Trainer(Trainer):
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
         """Return the loss, and while AdaLoRA trains, its penalty."""
         result = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        if WAYS[self.run.settings.method].allocates and not return_outputs:
+        if self.run.settings.method == "adalora" and not return_outputs:
             return result + orthogonality(model) / self.current_gradient_accumulation_steps
         return result
 
@@ -125,18 +130,18 @@ class _Trainer(Trainer):
 class _Progress(TrainerCallback):
     """Moves the bar, hands evaluations on, and lets AdaLoRA share its budget out anew after each step."""
 
-    def __init__(self, done: Any, allocates: bool, watch: Watch | None) -> None:
-        self.done, self.allocates, self.watch = done, allocates, watch
+    def __init__(self, done: Any, method: Method, watch: Watch | None) -> None:
+        self.done, self.method, self.watch = done, method, watch
         self.evaluations = 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Start the bar, and the count of evaluations, where the checkpoint stands."""
         self.done.update(state.global_step)
-        self.evaluations = sum("eval_log_loss" in entry for entry in state.log_history)
+        self.evaluations = len(_evaluations(state.log_history))
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Run between the step and the end of its gradients, which AdaLoRA judges by."""
-        if self.allocates:
+        if self.method == "adalora":
             given["model"].base_model.update_and_allocate(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
@@ -146,30 +151,35 @@ class _Progress(TrainerCallback):
     def on_evaluate(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Let the watch see the figures."""
         self.evaluations += 1
-        if self.watch and self.watch(self.evaluations, _figures(given["metrics"])):
+        if self.watch and self.watch(self.evaluations, _evaluations([given["metrics"]])[0]):
             control.should_training_stop = True
 
 
-def _trainer(model: Any, tokenizer: Any, run: Run, progress: _Progress) -> _Trainer:
+def _trainer(fresh: Any, tokenizer: Any, run: Run, progress: _Progress, *, probe: bool) -> _Trainer:
+    """Put all together; `probe` is False where a checkpoint will replace the head anyway."""
     examples, settings = run.examples, run.settings
     features = tokenizer(list(examples.texts), truncation=True, max_length=MAX_TOKENS)["input_ids"]
-    rows = [{"input_ids": tokens, "labels": number} for number, tokens in enumerate(features)]
+    learn, held = ([{"input_ids": features[row], "labels": row} for row in rows.tolist()] for rows in (run.learn, run.held))
     rare = rarity(examples, run.learn)
     weight = examples.weight.copy()
     if settings.balance == "weights":
         weight[run.learn] *= rare
-    lengths = [len(features[row]) for row in run.learn]
+    lengths = [len(row["input_ids"]) for row in learn]
+    collate = DataCollatorWithPadding(tokenizer)
+    loss = HierarchyLoss(run.taxonomy, examples, weight, hierarchy=settings.hierarchy, smoothing=settings.label_smoothing)
+    if probe and settings.probe:
+        fit_head(fresh.to(best_device()), collate, learn, loss)
     trainer = _Trainer(
         run,
         EpochSampler(lengths, settings.batch_size, run.seed, rare if settings.balance == "sampling" else None),
-        model=model,
+        model=prepare(fresh, settings, run.steps),
         args=_arguments(run),
-        data_collator=DataCollatorWithPadding(tokenizer),
-        train_dataset=[rows[row] for row in run.learn],
-        eval_dataset=[rows[row] for row in run.held],
-        compute_loss_func=HierarchyLoss(run.taxonomy, examples, weight, hierarchy=settings.hierarchy, smoothing=settings.label_smoothing),
+        data_collator=collate,
+        train_dataset=learn,
+        eval_dataset=held,
+        compute_loss_func=loss,
         compute_metrics=_measure(run),
-        callbacks=[progress, *([EarlyStoppingCallback(settings.patience)] if len(run.held) and settings.patience else [])],
+        callbacks=[progress, *([EarlyStoppingCallback(settings.patience)] if run.keeps_best and settings.patience else [])],
     )
     trainer.remove_callback(PrinterCallback)  # it prints to stdout
     return trainer
@@ -192,13 +202,13 @@ def _arguments(run: Run) -> TrainingArguments:
             bf16=best_dtype(device) == torch.bfloat16,
             use_cpu=device == "cpu",
             seed=run.seed,
-            save_strategy=interval,
+            save_strategy=interval if WAYS[settings.method].checkpoints else "no",
             save_steps=settings.checkpoint_steps or 1,
             save_total_limit=2,  # the best and the last; with 1, the last would go before the best is taken out
             eval_strategy=interval if len(run.held) else "no",
             eval_steps=settings.checkpoint_steps or 1,
-            load_best_model_at_end=len(run.held) > 0,
-            metric_for_best_model="log_loss" if len(run.held) else None,
+            load_best_model_at_end=run.keeps_best,
+            metric_for_best_model="log_loss" if run.keeps_best else None,
             greater_is_better=False,
             restore_callback_states_from_checkpoint=True,
             label_names=["labels"],
@@ -231,14 +241,8 @@ def _measure(run: Run) -> Callable[[Any], dict[str, float]]:
     return measure
 
 
-def _figures(metrics: Mapping[str, float]) -> dict[str, float]:
-    return {name: metrics[f"eval_{name}"] for name in FIGURES}
-
-
-def _best(history: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Return the figures of the evaluation with the lowest log-loss; none where there was no evaluation."""
-    evaluations = [_figures(entry) for entry in history if "eval_log_loss" in entry]
-    return min(evaluations, key=lambda figures: figures["log_loss"], default={})
+def _evaluations(history: Sequence[dict[str, float]]) -> list[dict[str, float]]:
+    return [{name: entry[f"eval_{name}"] for name in FIGURES} for entry in history if "eval_log_loss" in entry]
 
 
 def _state(checkpoint: Path) -> dict[str, Any] | None:
