@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import random
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -310,6 +311,54 @@ def test_embeddings_move_by_the_given_length_along_the_gradient_and_come_back_to
     assert torch.equal(weight, before)
 
 
+# The head's start
+
+
+def test_a_fresh_head_is_fitted_to_where_no_step_helps(body: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from transformers import DataCollatorWithPadding
+
+    from fewtag.models import probe
+
+    monkeypatch.setattr(probe, "best_dtype", lambda device: torch.float32)
+    products, labels = shop()
+    model = rung(body, tmp_path)
+    examples = examples_of(model.taxonomy, products, [*labels[:47], Label("47", "home"), Label("0", "home/soap", negative=True)])
+    network, tokenizer = model._fresh(examples.classes)
+    before = {name: weight.clone() for name, weight in network.state_dict().items()}
+    tokens = tokenizer(list(examples.texts))["input_ids"]
+    rows = [{"input_ids": each, "labels": number} for number, each in enumerate(tokens)]
+    collate, loss = DataCollatorWithPadding(tokenizer), loss_of(examples, taxonomy=model.taxonomy)
+    probe.fit_head(network, collate, rows, loss)
+    assert {name for name, weight in network.state_dict().items() if not torch.equal(weight, before[name])} == {
+        "classifier.weight",
+        "classifier.bias",
+    }
+
+    def objective() -> Any:
+        batch = collate(rows)
+        numbers = batch.pop("labels")
+        return loss(network(**batch), numbers) + probe.DECAY * network.classifier.weight.square().sum() / 2
+
+    objective().backward()
+    assert float(network.classifier.weight.grad.norm()) < 1e-2
+    assert float(objective()) < 0.5 * float(np.log(4))
+
+
+@pytest.mark.parametrize("averages", [True, False])
+def test_only_the_pooler_of_a_body_that_averages_is_opened(body: Path, tmp_path: Path, averages: bool) -> None:
+    import torch
+
+    from fewtag.models.probe import open_pooler
+
+    shutil.copytree(body, tmp_path / "body")
+    if averages:
+        (tmp_path / "body" / "modules.json").write_text("[]")
+    network, _ = rung(tmp_path / "body", tmp_path)._fresh(["drinks/tea"])
+    open_pooler(network, locate(str(tmp_path / "body")))
+    assert torch.equal(network.bert.pooler.dense.weight, torch.eye(32)) == averages
+
+
 # Training
 
 
@@ -476,10 +525,18 @@ def test_a_label_of_less_weight_is_learnt_less_and_a_negative_one_the_other_way(
 
 @pytest.mark.parametrize(
     "changes",
-    [{"balance": "weights"}, {"balance": "sampling"}, {"label_smoothing": 0.2}, {"adversarial": 0.5}, {"dropout": 0.4}, {"hierarchy": 0.0},
-     {"optim": "adafactor"}],
+    [
+        {"balance": "weights"},
+        {"balance": "sampling"},
+        {"label_smoothing": 0.2},
+        {"adversarial": 0.5},
+        {"dropout": 0.4},
+        {"hierarchy": 0.0},
+        {"probe": False},
+        {"optim": "adafactor"},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_setting_is_heard(body: Path, tmp_path: Path, lopsided: Array, changes: dict[str, Any]) -> None:
     products, labels = shop()
     changed = rung(body, tmp_path, replace(QUICK, **changes)).fit(products, [*labels[:20], *labels[24:28]]).predict_proba(products)
