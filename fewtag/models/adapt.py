@@ -127,9 +127,9 @@ def _adapted(model: Any, config: str, **arguments: Any) -> Any:
 
 
 WAYS: Final[dict[Method, Way]] = {
-    "full": Way(_full, 1e-4),
-    "frozen": Way(_frozen, 3e-3),
-    "lora": Way(_lora, 1e-3, merges=True),
+    "full": Way(_full, 2e-4),
+    "frozen": Way(_frozen, 1e-3),
+    "lora": Way(_lora, 2e-3, merges=True),
     "adalora": Way(_adalora, 2e-3, merges=True, checkpoints=False),
     "prefix": Way(_prefix, 1e-2),
 }

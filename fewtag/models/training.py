@@ -157,7 +157,7 @@ class _Progress(TrainerCallback):
 
 def _trainer(fresh: Any, tokenizer: Any, run: Run, progress: _Progress, *, probe: bool) -> _Trainer:
     """Put all together; `probe` is False where a checkpoint will replace the head anyway."""
-    examples, settings = run.examples, run.settings
+    examples, settings, arguments = run.examples, run.settings, _arguments(run)
     features = tokenizer(list(examples.texts), truncation=True, max_length=MAX_TOKENS)["input_ids"]
     learn, held = ([{"input_ids": features[row], "labels": row} for row in rows.tolist()] for rows in (run.learn, run.held))
     rare = rarity(examples, run.learn)
@@ -173,7 +173,7 @@ def _trainer(fresh: Any, tokenizer: Any, run: Run, progress: _Progress, *, probe
         run,
         EpochSampler(lengths, settings.batch_size, run.seed, rare if settings.balance == "sampling" else None),
         model=prepare(fresh, settings, run.steps),
-        args=_arguments(run),
+        args=arguments,
         data_collator=collate,
         train_dataset=learn,
         eval_dataset=held,
