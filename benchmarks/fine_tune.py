@@ -1,6 +1,7 @@
 """Measures fine-tuning where labels are many: `python benchmarks/fine_tune.py` (MWPD; ten minutes on 2 cores).
 
-The set is split 80 to 20; learnt from are 3,000 labels of the larger part, or all with `--labels 0`, measured is on the smaller. Weighted F1 at every depth of the path, of a fully fine-tuned MiniLM, LoRA and a frozen body, with and without the hierarchical part of
+The set is split 80 to 20; learnt from are 3,000 labels of the larger part (all with `--labels 0`), measured is on the smaller one.
+Weighted F1 at every depth of the path, of a fully fine-tuned MiniLM, LoRA and a frozen body, with and without the hierarchical part of
 the loss, beside TF-IDF with a linear machine and the frozen encoder with logistic regression. Then a training is killed by SIGKILL, taken
 up again, and compared with an undisturbed one. Finished cells are kept under benchmarks/.cache, so that an interrupted run goes on.
 """

@@ -147,6 +147,13 @@ def test_a_text_with_two_labels_is_never_held_out() -> None:
     assert len(split(labelled(*labels), 0.5, seed=0)[1]) == 0
 
 
+def test_a_tag_that_is_learnt_from_is_never_held_out() -> None:
+    labels = [Label(str(number), "a/x", weight=0.9 if number < 60 else 1.0) for number in range(80)]
+    held = split(labelled(*labels), 0.25, seed=0)[1]
+    assert len(held) == 20
+    assert held.min() >= 60
+
+
 # The loss
 
 

@@ -142,7 +142,8 @@ def rarity(examples: Examples, rows: Rows) -> Weights:
 def split(examples: Examples, share: float, seed: int) -> tuple[Rows, Rows]:
     """Return the rows to learn from and the rows held out, drawn by text: from each class its share, but never its last text.
 
-    Only texts with a single label, which names a class, are held out. None are, where that would be fewer than `ENOUGH_TO_HOLD_OUT`.
+    Held out are only texts with a single label, which names a class and counts in full: a tag that is learnt from is no truth to measure
+    by. None are, where that would be fewer than `ENOUGH_TO_HOLD_OUT`.
     """
     repeated = Counter(examples.texts)
     rng = np.random.default_rng(seed)
@@ -150,7 +151,7 @@ def split(examples: Examples, share: float, seed: int) -> tuple[Rows, Rows]:
     gold = examples.gold
     for column in range(len(examples.classes)):
         rows = np.flatnonzero(gold == column)
-        lone = [row for row in rows if repeated[examples.texts[row]] == 1]
+        lone = [row for row in rows if repeated[examples.texts[row]] == 1 and examples.weight[row] >= 1]
         count = min(round(share * len(rows)), len(rows) - 1, len(lone))
         held += rng.permutation(lone)[:count].tolist()
     every = np.arange(len(examples))
