@@ -12,6 +12,7 @@ import random
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -404,6 +405,20 @@ def test_the_callers_random_numbers_and_streams_are_left_alone(body: Path, tmp_p
     assert capfd.readouterr() == ("", "")
 
 
+@contextmanager
+def interrupted_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let Ctrl-C be pressed behind a step of the training within."""
+    from fewtag.models import training
+
+    def interrupt(self: Any, args: Any, state: Any, control: Any, **given: Any) -> None:
+        if state.global_step == step:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Progress, "on_step_end", interrupt)
+        yield
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -420,20 +435,12 @@ def test_the_callers_random_numbers_and_streams_are_left_alone(body: Path, tmp_p
 def test_an_interrupted_run_ends_as_an_undisturbed_one(
     body: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: TrainSettings
 ) -> None:
-    from fewtag.models import training
-
     products, labels = shop()
     undisturbed = rung(body, tmp_path / "undisturbed", settings).fit(products, labels)
     steps = undisturbed.record.steps
 
-    def interrupt(self: Any, args: Any, state: Any, control: Any, **given: Any) -> None:
-        if state.global_step == steps - 2:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training._Progress, "on_step_end", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            rung(body, tmp_path / "resumed", settings).fit(products, labels)
+    with interrupted_at(steps - 2, monkeypatch), pytest.raises(KeyboardInterrupt):
+        rung(body, tmp_path / "resumed", settings).fit(products, labels)
     resumed = rung(body, tmp_path / "resumed", settings).fit(products, labels)
     assert np.array_equal(resumed.predict_proba(products), undisturbed.predict_proba(products))
     assert (resumed.record.steps, resumed.record.figures) == (steps, undisturbed.record.figures)
@@ -487,6 +494,11 @@ def test_training_stops_when_the_held_out_labels_gain_nothing(body: Path, tmp_pa
     assert watched.record.figures["log_loss"] == heard[best]
     per_epoch = watched.record.steps // len(heard)
     assert watched.record.steps == per_epoch * len(heard)
+    # Killed when its patience is half used up, it must remember that.
+    with interrupted_at(per_epoch * (best + 2) + 1, monkeypatch), pytest.raises(KeyboardInterrupt):
+        rung(body, tmp_path / "halfway", settings).fit(products, labels)
+    halfway = rung(body, tmp_path / "halfway", settings).fit(products, labels)
+    assert (halfway.record.resumed_at, halfway.record.steps) == (per_epoch * (best + 2), watched.record.steps)
     # Killed between its last checkpoint and its end, it must neither go on nor keep what came after the best.
     with monkeypatch.context() as patch:
         patch.setattr(FineTune, "save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
