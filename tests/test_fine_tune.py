@@ -711,9 +711,10 @@ def test_settings_that_cannot_be_say_so(settings: dict[str, Any], told: str) -> 
     assert str(error.value) == told
 
 
-def test_an_optimiser_that_is_not_there_says_so(body: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="transformers refuses these settings: nonsense is not a valid OptimizerNames"):
-        rung(body, tmp_path, replace(QUICK, optim="nonsense")).fit(*shop())
+@pytest.mark.parametrize("changes", [{"optim": "nonsense"}, {"report_to": "nonsense"}], ids=str)
+def test_what_transformers_does_not_have_says_so(body: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(ModelError, match="transformers refuses these settings: nonsense is not "):
+        rung(body, tmp_path, replace(QUICK, **changes)).fit(*shop())
 
 
 def test_a_library_that_is_not_installed_names_the_line_that_installs_it(

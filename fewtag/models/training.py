@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -75,7 +76,7 @@ class Outcome:
 def train(fresh: Any, tokenizer: Any, run: Run, watch: Watch | None = None) -> Outcome:
     """Train a fresh classifier, from the last whole checkpoint in the run's folder if there is one; prints nothing.
 
-    Raises ModelError for an optimiser that transformers does not have.
+    Raises ModelError for an optimiser or a service to report to that transformers does not have.
     """
     checkpoint = last_checkpoint(run.folder)
     state = _state(checkpoint) if checkpoint else None
@@ -169,18 +170,20 @@ def _trainer(fresh: Any, tokenizer: Any, run: Run, progress: _Progress, *, probe
     loss = HierarchyLoss(run.taxonomy, examples, weight, hierarchy=settings.hierarchy, smoothing=settings.label_smoothing)
     if probe and settings.probe:
         fit_head(fresh.to(best_device()), collate, learn, loss)
-    trainer = _Trainer(
-        run,
-        EpochSampler(lengths, settings.batch_size, run.seed, rare if settings.balance == "sampling" else None),
-        model=prepare(fresh, settings, run.steps),
-        args=arguments,
-        data_collator=collate,
-        train_dataset=learn,
-        eval_dataset=held,
-        compute_loss_func=loss,
-        compute_metrics=_measure(run),
-        callbacks=[progress, *([EarlyStoppingCallback(settings.patience)] if run.keeps_best and settings.patience else [])],
-    )
+    prepared = prepare(fresh, settings, run.steps)
+    with _accepted():
+        trainer = _Trainer(
+            run,
+            EpochSampler(lengths, settings.batch_size, run.seed, rare if settings.balance == "sampling" else None),
+            model=prepared,
+            args=arguments,
+            data_collator=collate,
+            train_dataset=learn,
+            eval_dataset=held,
+            compute_loss_func=loss,
+            compute_metrics=_measure(run),
+            callbacks=[progress, *([EarlyStoppingCallback(settings.patience)] if run.keeps_best and settings.patience else [])],
+        )
     trainer.remove_callback(PrinterCallback)  # it prints to stdout
     return trainer
 
@@ -188,7 +191,7 @@ def _trainer(fresh: Any, tokenizer: Any, run: Run, progress: _Progress, *, probe
 def _arguments(run: Run) -> TrainingArguments:
     settings, device = run.settings, best_device()
     interval = "steps" if settings.checkpoint_steps else "epoch"
-    try:
+    with _accepted():
         return TrainingArguments(
             output_dir=str(run.folder),
             learning_rate=settings.learning_rate or WAYS[settings.method].learning_rate,
@@ -217,7 +220,14 @@ def _arguments(run: Run) -> TrainingArguments:
             disable_tqdm=True,
             report_to=settings.report_to,
         )
-    except (ValueError, ImportError) as error:
+
+
+@contextmanager
+def _accepted() -> Iterator[None]:
+    """Say what transformers has against the settings without a traceback."""
+    try:
+        yield
+    except (ValueError, ImportError, RuntimeError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ModelError(f"transformers refuses these settings: {reason}", mend="see its TrainingArguments: optim, report_to") from error
 
