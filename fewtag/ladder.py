@@ -159,7 +159,8 @@ class Ladder:
         self._verdicts = Verdicts.of(products, labels, self.taxonomy)
         self._shift = np.zeros_like(self._shift)
         if len(catalogue) >= ENOUGH_TO_COUNT:
-            self._shift = proportions(self._blended(spread(catalogue, COUNTED)), COUNT_BELIEF)
+            # Cold categories look rarer than they are, as the blend has less to say for them: where half are cold, nothing is counted.
+            self._shift = proportions(self._blended(spread(catalogue, COUNTED)), COUNT_BELIEF * max(0.0, 1 - 2 * float(cold)))
         return self.training
 
     def propagate(self, catalogue: Sequence[Product], products: Sequence[Product], labels: Sequence[Label], precision: float) -> list[Tag]:

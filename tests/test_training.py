@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fewtag import Product, Tagger, Taxonomy
+from fewtag import Product, Tagger, Taxonomy, ladder
 from fewtag.core import Label
 from fewtag.errors import FewtagError, LabelError, ModelError
 from fewtag.labelling import add_labels
@@ -142,17 +142,17 @@ def test_the_same_labels_and_seed_give_the_same_bits() -> None:
     assert np.array_equal(one, other)
 
 
-def test_a_large_catalogue_tells_how_frequent_each_category_is() -> None:
-    """Two labels each; of 300 products without a label, nine of ten are soaps: a title between the two is taken for soap."""
-    soaps = [f"礼盒 香皂 {number}" for number in range(270)]
-    teas = [f"礼盒 茶叶 {number}" for number in range(30)]
-    given = ["礼盒 香皂 甲", "礼盒 香皂 乙", "礼盒 茶叶 甲", "礼盒 茶叶 乙"]
-    labels = [SOAP, SOAP, TEA, TEA]
-    odds = {}
-    for name, pile in (("balanced", soaps[:150] + [f"{tea} {copy}" for tea in teas for copy in "abcde"]), ("soapy", soaps + teas)):
+def test_a_large_catalogue_tells_how_frequent_each_category_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two labels each; of 300 products without a label, nine of ten are soaps: what may be either is taken for soap."""
+    pile = [f"礼盒 香皂 {number}" for number in range(270)] + [f"礼盒 茶叶 {number}" for number in range(30)]
+    given = [f"礼盒 {kind} {copy}" for kind in ("茶叶", "咖啡", "香皂", "毛巾") for copy in "甲乙"]
+    labels = [TEA, TEA, COFFEE, COFFEE, SOAP, SOAP, TOWEL, TOWEL]
+    odds = []
+    for belief in (0.0, ladder.COUNT_BELIEF):
+        monkeypatch.setattr(ladder, "COUNT_BELIEF", belief)
         row = shop().fit([*given, *pile], labels + [None] * len(pile)).predict_proba(["礼盒"])[0]
-        odds[name] = row[2] / row[0]
-    assert odds["soapy"] > 1.5 * odds["balanced"]
+        odds.append(row[2] / row[0])
+    assert odds[1] > 2 * odds[0]
 
 
 PILE = [
