@@ -220,12 +220,21 @@ def status(workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
         typer.echo(f"{found.tagged} tagged, {found.backed_off} backed off to a parent, {found.abstained} left open; {labels}")
         for stage, model, count in found.voices:
             typer.echo(f"{count} by {stage} ({model})")
+        if found.training:
+            print_branches(found.training)
         typer.echo(f"\n{'tags':>7}  {'confidence':>10}  category")
         for row in found.categories[:SHOWN]:
             typer.echo(f"{row.tags:>7}  {row.confidence:>10.2f}  {row.path}")
         if len(found.categories) > SHOWN:
             typer.echo(f"    ... and {len(found.categories) - SHOWN} more: `fewtag taxonomy show`, or --json")
     talk("Next: `fewtag explain PRODUCT_ID`, or `fewtag tag FILE -o OUT` for other products.")
+
+
+def print_branches(training: dict[str, Any]) -> None:
+    """Print how the labels fared when they were held out, branch by branch."""
+    typer.echo(f"\n{'labels':>7}  {'right without':>13}  {'right with':>10}  held out, by branch")
+    for row in [*training["branches"], training | {"category": "all"}]:
+        typer.echo(f"{row['held_out']:>7}  {row['zero_shot_accuracy']:>13.2f}  {row['accuracy']:>10.2f}  {row['category']}")
 
 
 @app.command()

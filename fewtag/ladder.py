@@ -32,12 +32,12 @@ from fewtag.models.source import Source, locate
 from fewtag.models.zero_shot import Evidence, ZeroShot
 from fewtag.prompts import Prompt
 from fewtag.store import ModelIdentity
+from fewtag.tagger_folder import TRAINING
 from fewtag.taxonomy import Taxonomy
 from fewtag.workspace import Workspace
 
 Array = npt.NDArray[np.float32]
 
-TRAINING: Final = "training.json"
 A_PERSONS_WORD: Final = 30.0
 """What a label is worth in log-odds: more than any model says."""
 COUNTED: Final = 4096
@@ -85,9 +85,19 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
+class Branch:
+    """How one root's labels fared when they were held out: how many of them the zero-shot rung and the blend got right, 0 to 1."""
+
+    category: str
+    held_out: int
+    zero_shot_accuracy: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
 class Training:
     """What the last training came to: how many labels and warm categories, the blend's weights, and the share of held-out labels that
-    the zero-shot rung and the blend get right; `seconds` is what it took."""
+    the zero-shot rung and the blend get right, in all and by branch; `seconds` is what it took."""
 
     labels: int
     warm: int
@@ -96,6 +106,7 @@ class Training:
     held_out: int
     zero_shot_accuracy: float
     accuracy: float
+    branches: tuple[Branch, ...]
     seconds: float
 
 
@@ -154,6 +165,7 @@ class Ladder:
             len(held.row),
             _share_right(zero_shot, held.gold),
             _share_right(blended, held.gold),
+            self._branches(zero_shot, blended, held.gold),
             round(time.monotonic() - start, 1),
         )
         self._verdicts = Verdicts.of(products, labels, self.taxonomy)
@@ -203,6 +215,17 @@ class Ladder:
         evidence = self._zero_shot.explain(product)
         return replace(evidence, probability=self.predict_proba([product])[0])
 
+    def _branches(self, zero_shot: Array, blended: Array, gold: npt.NDArray[np.int64]) -> tuple[Branch, ...]:
+        """Judge held-out labels root by root, those with most labels first."""
+        roots = np.array([self.taxonomy.trail(each)[0] for each in self.taxonomy.classes])[gold]
+        of_root = {root: np.flatnonzero(roots == root) for root in self.taxonomy.roots}
+        found = [
+            Branch(root, len(rows), _share_right(zero_shot[rows], gold[rows]), _share_right(blended[rows], gold[rows]))
+            for root, rows in of_root.items()
+            if len(rows)
+        ]
+        return tuple(sorted(found, key=lambda branch: -branch.held_out))
+
     def _blended(self, products: Sequence[Product]) -> Array:
         assert self._few_shot
         assert self.training
@@ -241,7 +264,8 @@ class Ladder:
         if (folder / TRAINING).is_file():
             about = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
             training = about["training"]
-            self.training = Training(**training | {"blend": Blend(**training["blend"])})
+            branches = tuple(Branch(**each) for each in training["branches"])
+            self.training = Training(**training | {"blend": Blend(**training["blend"]), "branches": branches})
             self._few_shot = self._fresh_few_shot(self.training.tuned).load(folder / "few_shot")
             self._shift = np.array(about["shift"], dtype=np.float32)
             self._verdicts = Verdicts(**about["verdicts"])

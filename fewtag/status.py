@@ -13,7 +13,7 @@ from fewtag.catalogue_file import Columns
 from fewtag.errors import WorkspaceError
 from fewtag.labels import standing
 from fewtag.store import SWEEPS, Ledger
-from fewtag.tagger_folder import TAXONOMY, whole
+from fewtag.tagger_folder import TAXONOMY, TRAINING, whole
 from fewtag.taxonomy import Taxonomy
 from fewtag.workspace import Workspace
 
@@ -41,7 +41,8 @@ class Tally(NamedTuple):
 class Status:
     """The latest bootstrap, and the tags and labels that hold now; of `labels`, `conflicts` products have some that contradict others.
 
-    `finished` is None while a run is under way, or where it was interrupted; `voices` are stage, model and how many tags they gave.
+    `finished` is None while a run is under way, or where it was interrupted; `voices` are stage, model and how many tags they gave,
+    and `training` is what the last training came to, as `Training` (`ladder.py`) has it; None where there was none.
     """
 
     taxonomy: str
@@ -54,13 +55,17 @@ class Status:
     labels: int
     conflicts: int
     voices: tuple[tuple[str, str, int], ...]
+    training: dict[str, Any] | None
     categories: tuple[CategoryStatus, ...]
 
 
 def read_status(workspace: Workspace) -> Status:
     """Read where a workspace stands, the categories with most tags first; raises WorkspaceError where nothing has run yet."""
     with Ledger.open(workspace.ledger) as ledger:
-        return status_of(ledger, tagged_taxonomy(workspace, ledger))
+        about = workspace.tagger / TRAINING
+        with whole(workspace.tagger):
+            training = json.loads(about.read_text(encoding="utf-8"))["training"] if about.is_file() else None
+        return status_of(ledger, tagged_taxonomy(workspace, ledger), training)
 
 
 def columns_of(run: Row[Any], workspace: Workspace) -> Columns:
@@ -88,7 +93,7 @@ def tag_counts(workspace: Workspace | None, taxonomy: Taxonomy) -> dict[str, int
         return subtree_counts({category: count for category, (count, _) in ledger.counts().items() if category}, taxonomy)
 
 
-def status_of(ledger: Ledger, taxonomy: Taxonomy) -> Status:
+def status_of(ledger: Ledger, taxonomy: Taxonomy, training: dict[str, Any] | None = None) -> Status:
     """Gather the status from a ledger in which a bootstrap has run."""
     run = ledger.last_run(*SWEEPS)
     assert run is not None
@@ -108,6 +113,7 @@ def status_of(ledger: Ledger, taxonomy: Taxonomy) -> Status:
         len(said.held),
         len(said.conflicts),
         tuple(ledger.voices()),
+        training,
         tuple(rows),
     )
 

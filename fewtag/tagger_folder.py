@@ -19,6 +19,7 @@ from fewtag.workspace import write_atomically, writing
 FORMAT: Final = 1
 ABOUT: Final = "tagger.json"
 TAXONOMY: Final = "taxonomy.json"
+TRAINING: Final = "training.json"
 
 
 @dataclass(frozen=True, slots=True)

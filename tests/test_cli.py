@@ -221,7 +221,10 @@ def test_train_learns_from_labels_and_says_what_came_of_it(tagged: Path, run: Ru
     again = run("train", "--quick")
     assert again.talk[2] == "Nothing has changed since the last training: its tags stand."
     assert json.loads(run("train", "--quick", "--json").out)["training"]["warm"] == 3
-    assert "few-shot" in run("status").out
+    lines = run("status").out.splitlines()
+    assert any("by few-shot" in line for line in lines)
+    place = lines.index(" labels  right without  right with  held out, by branch")
+    assert [line.split()[0::3] for line in lines[place + 1 : place + 4]] == [["2", "home"], ["1", "drinks"], ["3", "all"]]
 
 
 def test_propagate_shows_keeps_and_takes_back(shop: Path, run: Run) -> None:
