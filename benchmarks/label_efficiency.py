@@ -100,9 +100,10 @@ def plain_setfit(draw: Draw, budget: int) -> list[str]:
     from datasets import Dataset
     from sentence_transformers import SentenceTransformer
     from setfit import SetFitModel, Trainer, TrainingArguments
+    from sklearn.linear_model import LogisticRegression
 
     texts, gold = draw.labelled(budget)
-    model = SetFitModel(SentenceTransformer(locate(EMBEDDED).place), labels=sorted(set(gold)))
+    model = SetFitModel(SentenceTransformer(locate(EMBEDDED).place), LogisticRegression(), labels=sorted(set(gold)))
     arguments = TrainingArguments(max_steps=SETFIT_STEPS, batch_size=SETFIT_PAIRS, output_dir=str(CACHE / "setfit"), save_strategy="no")
     Trainer(model, arguments, train_dataset=Dataset.from_dict({"text": texts, "label": gold})).train()
     return [str(each) for each in model.predict(draw.texts)]
@@ -166,8 +167,8 @@ WAYS: Final = {
     "TF-IDF + linear": Way(tfidf_and_linear),
     "fewtag, encoder as it is": Way(fewtag_way(tune=False), BUDGETS),
     "FastFit-style": Way(fastfit_style, (4, 8), 1, english_only=True),
-    "plain SetFit": Way(plain_setfit, (4, 8), 1, english_only=True),
-    "fewtag, tuned": Way(fewtag_way(tune=True), (1, 4, 8), 1, english_only=True),
+    "plain SetFit": Way(plain_setfit, (8, 4), 1, english_only=True),
+    "fewtag, tuned": Way(fewtag_way(tune=True), (8, 4, 1), 1, english_only=True),
 }
 
 

@@ -42,9 +42,13 @@ def read_catalogue(settings: Columns, base: Path = Path()) -> Iterator[Product]:
         yield from _products(columns, rows, settings, str(path))
 
 
-def has_ids(settings: Columns) -> bool:
-    """Return whether a catalogue has a column of ids, named or called like one; where not, the numbers of its rows are the ids."""
-    return _id_column(read_rows(settings)[0], settings) is not None
+def has_ids(source: Any, settings: Columns) -> bool:
+    """Return whether what `as_products` takes has ids of its own; where not, places in it stand for them."""
+    if isinstance(source, str | Path):
+        return _id_column(read_rows(replace(settings, file=str(source)))[0], settings) is not None
+    if hasattr(source, "columns"):
+        return _id_column([str(name) for name in source.columns], settings) is not None
+    return all(isinstance(each, Product) for each in source)
 
 
 def as_products(source: Any, settings: Columns | None = None) -> list[Product]:

@@ -156,12 +156,17 @@ def train(
     tagger = Tagger.open(open_workspace(workspace).root)
     outcome = with_bars(lambda: tagger.train(catalogue, tune=not quick))
     found = tagger.training
-    assert found, "what was trained says what it came to"
-    talk(f"{found.labels} labels of {found.warm} categories; the other {len(tagger.classes_) - found.warm} are guessed from their names")
-    talk(f"right of {found.held_out} labels held out: {found.zero_shot_accuracy:.3f} without labels, {found.accuracy:.3f} with the others")
+    if found:
+        cold = len(tagger.classes_) - found.warm
+        talk(f"Labels: {found.labels}, of {found.warm} categories; the other {cold} are guessed from their names")
+        talk(
+            f"Held out, encoder as it is: {found.held_out}; right without labels {found.zero_shot_accuracy:.3f}, with {found.accuracy:.3f}"
+        )
+    else:
+        talk("All labels have been taken back, and what they taught is forgotten.")
     if outcome.unchanged:
-        talk("Nothing has changed since the last training: its tags stand.")
-    typer.echo(json.dumps(asdict(outcome) | {"training": asdict(found)}) if as_json else str(outcome))
+        talk("Nothing has changed since the last training, and nothing was tagged anew.")
+    typer.echo(json.dumps(asdict(outcome) | {"training": found and asdict(found)}) if as_json else str(outcome))
     talk("Next: `fewtag status` shows the categories, `fewtag export -o FILE` writes all tags.")
 
 
@@ -214,7 +219,7 @@ def status(workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(asdict(found), ensure_ascii=False))
     else:
-        ended = f"finished {found.finished}" if found.finished else "not finished: run the same `fewtag bootstrap` again"
+        ended = f"finished {found.finished}" if found.finished else "not finished: run the same command again"
         labels = f"{found.labels} labels" + (f", {found.conflicts} in conflict" if found.conflicts else "")
         typer.echo(f"{found.taxonomy}: {found.products} products in a run of {found.started}, {ended}")
         typer.echo(f"{found.tagged} tagged, {found.backed_off} backed off to a parent, {found.abstained} left open; {labels}")
@@ -438,7 +443,7 @@ def undo_labels(
         problem = "what to take back is not clear"
         raise FewtagError(problem, mend="name either a PRODUCT_ID, with --by where another one said so, or --run N alone")
     typer.echo(f"{count} labels taken back")
-    talk("Next: `fewtag label list` shows the labels that hold.")
+    talk("Next: `fewtag train` learns anew from the labels that hold, `fewtag label list` shows them.")
 
 
 @label_app.command("list")

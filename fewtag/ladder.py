@@ -38,7 +38,7 @@ from fewtag.workspace import Workspace
 
 Array = npt.NDArray[np.float32]
 
-A_PERSONS_WORD: Final = 30.0
+A_PERSONS_WORD: Final = 50.0
 """What a label is worth in log-odds: more than any model says."""
 COUNTED: Final = 4096
 """How many products tell how frequent each category is."""
@@ -123,6 +123,8 @@ class Ladder:
         self._few_shot: FewShot | None = None
         self._shift: Array = np.zeros(len(taxonomy.classes), dtype=np.float32)
         self._verdicts = Verdicts()
+        self.learnt: list[tuple[Label, str]] = []
+        """The labels of the last training, each with its product's text, so that a saved tagger can add to them."""
 
     training: Training | None
 
@@ -146,15 +148,21 @@ class Ladder:
         start = time.monotonic()
         positive = [label for label in labels if not label.negative]
         if not positive:
-            raise ModelError("there are no labels to learn from", mend="`fewtag label import FILE` brings some")
+            mend = "say what some products are: `fewtag label import FILE`, or labels other than None"
+            raise ModelError("there are no labels to learn from", mend=mend)
         rung = self._fresh_few_shot(tune)
-        rung.fit([*products, *catalogue], labels)
+        rung.fit([*catalogue, *products], labels)  # the text that was labelled outlives what the catalogue says now
         cold = 1 - rung.warm.mean()
         held = rung.held_out(products, labels, hide=min(0.5, float(cold)))
         labelled = {product.id: product for product in products}
         asked = [labelled[label.product_id] for label in positive]
         zero_shot = self._log_zero_shot([asked[row] for row in held.row]) if len(held.row) else held.log_probabilities
-        blend = Blend.fit(zero_shot, held.log_probabilities, held.known, held.gold) if len(held.row) else Blend()
+        blend = Blend.prior(1 - float(cold))
+        if len(held.row):
+            # A category without labels is never the truth here: it stays out, so that it is not learnt to be unlikely.
+            warm, column = rung.warm, np.cumsum(rung.warm) - 1
+            voices = zero_shot[:, warm], held.log_probabilities[:, warm], held.known[:, warm]
+            blend = Blend.fit(*voices, column[held.gold], 1 - float(cold))
         blended = blend(zero_shot, held.log_probabilities, held.known)
         self._few_shot = rung
         self.training = Training(
@@ -169,11 +177,16 @@ class Ladder:
             round(time.monotonic() - start, 1),
         )
         self._verdicts = Verdicts.of(products, labels, self.taxonomy)
+        self.learnt = [(label, labelled[label.product_id].text) for label in labels]
         self._shift = np.zeros_like(self._shift)
         if len(catalogue) >= ENOUGH_TO_COUNT:
-            # Cold categories look rarer than they are, as the blend has less to say for them: where half are cold, nothing is counted.
-            self._shift = proportions(self._blended(spread(catalogue, COUNTED)), COUNT_BELIEF * max(0.0, 1 - 2 * float(cold)))
+            self._shift = proportions(self._blended(spread(catalogue, COUNTED)), COUNT_BELIEF)
         return self.training
+
+    def forget(self) -> None:
+        """Unlearn what labels have taught; the zero-shot rung stays."""
+        self.training, self._few_shot, self._verdicts, self.learnt = None, None, Verdicts(), []
+        self._shift = np.zeros_like(self._shift)
 
     def propagate(self, catalogue: Sequence[Product], products: Sequence[Product], labels: Sequence[Label], precision: float) -> list[Tag]:
         """Return tags for the unlabelled products of a catalogue that labels of near ones speak for.
@@ -252,6 +265,7 @@ class Ladder:
             (folder / "few_shot").mkdir()
             self._few_shot.save(folder / "few_shot")
             about = {"training": asdict(self.training), "shift": self._shift.tolist(), "verdicts": asdict(self._verdicts)}
+            about["learnt"] = [[asdict(label), text] for label, text in self.learnt]
             (folder / TRAINING).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
 
     def load(self, folder: Path) -> Ladder:
@@ -269,6 +283,7 @@ class Ladder:
             self._few_shot = self._fresh_few_shot(self.training.tuned).load(folder / "few_shot")
             self._shift = np.array(about["shift"], dtype=np.float32)
             self._verdicts = Verdicts(**about["verdicts"])
+            self.learnt = [(Label(**label), text) for label, text in about["learnt"]]
         return self
 
 

@@ -185,7 +185,7 @@ class Tagger:
     def doubts(self) -> list[str]:
         """Say what is allowed, but makes tags worse, in the catalogue's file and in the taxonomy."""
         said = []
-        if self.columns.file and not has_ids(self.columns):
+        if self.columns.file and not has_ids(self.columns.file, self.columns):
             said.append(
                 f"no column of {self.columns.file} is called like an id, so the numbers of its rows stand for ids, and move with them"
             )
@@ -221,17 +221,19 @@ class Tagger:
         tells what the catalogue is like. They go to the workspace's ledger as said by "python".
         """
         listed = list(self._read(products))
-        if not isinstance(products, str | Path) and any(isinstance(each, str) for each in products):
-            listed = [replace(product, id=id_of_text(product.text)) for product in listed]  # its place in this list is no name for later
+        if not has_ids(products, self.columns):
+            listed = [replace(product, id=id_of_text(product.text)) for product in listed]  # its place here is no name for later
         if len(listed) != len(labels):
             raise FewtagError(f"there are {len(listed)} products and {len(labels)} labels", mend="give one label per product, or None")
         given = [
             (Label(product.id, category_of(label, self.taxonomy), "python"), product.text)
             for product, label in zip(listed, labels, strict=True)
-            if label is not None
+            if isinstance(label, str)  # a frame's missing value is NaN or NA, and not None
         ]
         Workspace.create(self.workspace.root)
-        add_labels(self.workspace, self.taxonomy, given)
+        with Ledger.open(self.workspace.ledger) as ledger:
+            is_new = not any(True for _ in ledger.label_rows())
+        add_labels(self.workspace, self.taxonomy, [*(self._ladder.learnt if is_new else ()), *given])
         with self.workspace.lock(), Ledger.open(self.workspace.ledger) as ledger:
             if not self._fitted:
                 self._learn(listed)
@@ -265,15 +267,19 @@ class Tagger:
         """Undo a propagation: what it has tagged last gets the tag again that held before; return how many products those are."""
         with self.workspace.lock(), Ledger.open(self.workspace.ledger) as ledger:
             histories = [ledger.history(product_id) for product_id in ledger.tagged_by(Run(run_id))]
-            undone = [history for history in histories if history[0].run_id == run_id and history[0].tag.stage == "neighbours"]
+            places = [next(place for place, past in enumerate(history) if past.run_id == run_id) for history in histories]
+            undone = [
+                (history, place)
+                for history, place in zip(histories, places, strict=True)
+                if history[place].tag.stage == "neighbours" and history[place].tag == history[0].tag
+            ]
             if not undone:
                 raise WorkspaceError(
                     f"there is nothing of run {run_id} to take back", mend="`fewtag propagate` names its run", where=self.workspace.root
                 )
             run = ledger.start_run("undo", str(run_id), self.taxonomy.version, self.seed, {"run": run_id})
-            for history in undone:
-                before = next((past for past in history if past.run_id != run_id), None)
-                if before:
+            for history, place in undone:
+                for before in history[place + 1 : place + 2]:
                     ledger.add_tags(run, before.model, [before.tag])
             ledger.finish_run(run)
             return len(undone)
@@ -432,6 +438,11 @@ class Tagger:
     def _learn_labels(self, ledger: Ledger, catalogue: Sequence[Product], tune: bool) -> None:
         """Learn from the labels that hold, unless that has been done with just these."""
         products, labels = self._labels(ledger)
+        if self._trained and all(label.negative for label in labels):  # all that it was trained on has been taken back
+            self._ladder.forget()
+            self._trained = ""
+            self._save_here()
+            return
         trained = _digest([repr((products, labels)), str(tune), *self._grounds()])
         if self._trained != trained:
             self._ladder.train(products, labels, catalogue, tune)
@@ -440,8 +451,12 @@ class Tagger:
 
     def _labels(self, ledger: Ledger) -> tuple[list[Product], list[Label]]:
         """Return the labels that hold, of categories that there still are, and their products."""
-        said, primary = standing(ledger.label_rows(), self.taxonomy), self.taxonomy.primary
-        return said.products, [each for each in said.labels if each.category in (primary if each.negative else primary.index)]
+        primary = self.taxonomy.primary
+        known = [
+            row for row in ledger.label_rows() if row.withdrawn or row.label.category in (primary if row.label.negative else primary.index)
+        ]
+        said = standing(known, self.taxonomy)
+        return said.products, said.labels
 
     def _save_here(self) -> None:
         place = self.workspace.tagger
@@ -508,6 +523,7 @@ class Tagger:
     def _temporary(self) -> Path:
         """Make a workspace that goes when the tagger goes."""
         folder = tempfile.mkdtemp(prefix="fewtag-")
+        Workspace.create(Path(folder))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return Path(folder)
 

@@ -21,6 +21,8 @@ from fewtag.errors import WorkspaceError
 
 FOLDER: Final = ".fewtag"
 FORMAT: Final = 1
+OWN: Final = frozenset({"vectors", "few_shot", "tagger"})
+"""What a tagger may have written into the folder before it became a workspace."""
 VARIABLE: Final = "FEWTAG_WORKSPACE"
 
 MENDS: Final = {
@@ -64,7 +66,8 @@ class Workspace:
         with writing(root):
             root.mkdir(parents=True, exist_ok=True)
             ignore = root / ".gitignore"
-            if any(root.iterdir()) and not (ignore.is_file() and ignore.read_text(encoding="utf-8") == "*\n"):
+            ours = ignore.is_file() and ignore.read_text(encoding="utf-8") == "*\n"
+            if not ours and any(each.name not in OWN for each in root.iterdir()):
                 raise WorkspaceError("this folder holds other things", mend=f"name one of its own, such as {root / FOLDER}", where=root)
             ignore.write_text("*\n", encoding="utf-8")
             write_atomically(workspace._about, json.dumps({"format": FORMAT}).encode())

@@ -444,7 +444,7 @@ LATER_MISTAKES = [
     Mistake(
         "train without labels",
         nothing,
-        "there are no labels to learn from -> `fewtag label import FILE` brings some",
+        "there are no labels to learn from -> say what some products are: `fewtag label import FILE`, or labels other than None",
         ("train", "--quick"),
     ),
     Mistake(

@@ -19,23 +19,31 @@ def voice(right: float, seed: int) -> np.ndarray:
     return log_softmax((3 * np.eye(4)[favoured]).astype(np.float32))
 
 
-def test_scores_are_the_weighted_sum_with_a_stand_in_for_what_is_not_known() -> None:
+def test_scores_are_the_weighted_sum_relative_to_a_guess_with_a_stand_in_for_what_is_not_known() -> None:
     blend = Blend(zero_shot=0.5, few_shot=2.0, stand_in=-3.0)
     zero, few = np.float32([[-1, -2, -4]]), np.float32([[-0.5, -20, -20]])
-    assert blend(zero, few, np.array([True, True, False])).tolist() == [[-1.5, -41.0, -8.0]]
+    guess = np.log(2)  # one of two is known
+    expected = [[-0.5 + 2 * (-0.5 + guess), -1 + 2 * (-20 + guess), -2 + 2 * -3]]
+    np.testing.assert_allclose(blend(zero, few, np.array([True, True, False])), expected, rtol=1e-6)
+
+
+def test_a_rung_that_knows_one_class_changes_nothing_by_being_sure_of_it() -> None:
+    zero, few = voice(0.9, 1), np.where(np.arange(4) == 2, np.float32(0), np.float32(-20)) + np.zeros((400, 1), dtype=np.float32)
+    scores = Blend.prior(0.25)(zero, few, np.arange(4) == 2)
+    assert np.array_equal(scores.argmax(axis=1), zero.argmax(axis=1))
 
 
 def test_whoever_is_right_gets_the_say() -> None:
     sure, guess = voice(0.95, 1), voice(0.25, 2)
     for zero, few in ((sure, guess), (guess, sure)):
-        blend = Blend.fit(zero, few, ALL, GOLD)
+        blend = Blend.fit(zero, few, ALL, GOLD, 1.0)
         assert (blend.zero_shot > blend.few_shot) == (zero is sure)
         assert (blend(zero, few, ALL).argmax(axis=1) == GOLD).mean() > 0.9
 
 
 def test_few_labels_leave_the_weights_near_the_prior() -> None:
-    prior = Blend()
-    blend = Blend.fit(voice(0.25, 1)[:2], voice(0.95, 2)[:2], ALL[:2], GOLD[:2])
+    prior = Blend.prior(1.0)
+    blend = Blend.fit(voice(0.25, 1)[:2], voice(0.95, 2)[:2], ALL[:2], GOLD[:2], 1.0)
     assert blend.zero_shot == pytest.approx(prior.zero_shot, rel=0.2)
     assert blend.few_shot == pytest.approx(prior.few_shot, rel=0.2)
 
@@ -44,5 +52,5 @@ def test_a_stand_in_rises_where_unknown_classes_are_the_truth_and_falls_where_th
     known = np.broadcast_to([True, True, False, False], (400, 4))
     zero, few = voice(0.9, 1), np.where(known, np.float32(-0.7), np.float32(-20))
     cold, warm = GOLD >= 2, GOLD < 2
-    rises, falls = (Blend.fit(zero[rows], few[rows], known[rows], GOLD[rows]).stand_in for rows in (cold, warm))
-    assert rises > Blend().stand_in + 1 > falls + 1
+    rises, falls = (Blend.fit(zero[rows], few[rows], known[rows], GOLD[rows], 0.5).stand_in for rows in (cold, warm))
+    assert rises > 0.5 > 0 > falls

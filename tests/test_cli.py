@@ -191,7 +191,7 @@ def test_ctrl_c_ends_a_bootstrap_with_a_word_and_130(stopped: list[str]) -> None
 
 def test_a_stopped_bootstrap_goes_on_and_ends_with_the_same_tags(stopped: list[str], run: Run) -> None:
     half = run("status")
-    assert half.out.splitlines()[0].endswith(", not finished: run the same `fewtag bootstrap` again")
+    assert half.out.splitlines()[0].endswith(", not finished: run the same command again")
     said = run("bootstrap", "taxonomy.yaml")
     assert said.talk == [*VOICES, IDS_MADE, "Went on behind the 5 products of the interrupted run.", NEXT]
     assert said.out == "12 products: 12 tagged, 0 backed off to a parent, 0 left open\n"
@@ -215,11 +215,11 @@ def test_train_learns_from_labels_and_says_what_came_of_it(tagged: Path, run: Ru
     said = run("train", "--quick")
     assert said.code == 0
     assert said.out.startswith("12 products: ")
-    assert said.talk[0] == "3 labels of 3 categories; the other 3 are guessed from their names"
-    assert said.talk[1].startswith("right of 3 labels held out: ")
+    assert said.talk[0] == "Labels: 3, of 3 categories; the other 3 are guessed from their names"
+    assert said.talk[1].startswith("Held out, encoder as it is: 3; right without labels ")
     assert {each.tag.product_id: each.tag.stage for each in stored()}["A8"] == "few-shot"
     again = run("train", "--quick")
-    assert again.talk[2] == "Nothing has changed since the last training: its tags stand."
+    assert again.talk[2] == "Nothing has changed since the last training, and nothing was tagged anew."
     assert json.loads(run("train", "--quick", "--json").out)["training"]["warm"] == 3
     lines = run("status").out.splitlines()
     assert any("by few-shot" in line for line in lines)
@@ -580,7 +580,10 @@ def test_label_add_and_undo_speak_for_one_person(tagged: Path, run: Run, monkeyp
         ("A1", "soap", "日用 > 香皂", "True", "ann"),
     ]
     said = run("label", "undo", "A1")
-    assert (said.out, said.talk) == ("2 labels taken back\n", ["Next: `fewtag label list` shows the labels that hold."])
+    assert (said.out, said.talk) == (
+        "2 labels taken back\n",
+        ["Next: `fewtag train` learns anew from the labels that hold, `fewtag label list` shows them."],
+    )
     assert labels(run) == [("A1", "juice", "饮料 > 果汁", "False", "bob")]
 
 

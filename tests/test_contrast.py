@@ -96,3 +96,14 @@ def test_a_killed_tuning_goes_on_and_ends_where_an_undisturbed_one_does(
     resumed = tune(source, LESSON, tmp_path / "killed", SETTINGS, seed=0).encode(TITLES)
     assert first[0] == 12, "a checkpoint is written every three of thirty steps"
     np.testing.assert_allclose(resumed, whole, atol=1e-5)
+
+
+def test_a_checkpoint_that_was_not_written_to_its_end_is_deleted_and_the_one_before_is_taken(tmp_path: Path) -> None:
+    for step, names in ((3, contrast.WHOLE), (6, contrast.WHOLE), (12, contrast.WHOLE[:-1])):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        for name in names:
+            (folder / name.replace("*", "")).write_text("")
+    assert contrast._last_whole(tmp_path) == str(tmp_path / "checkpoint-6")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["checkpoint-3", "checkpoint-6"]
+    assert contrast._last_whole(tmp_path / "none") is None

@@ -10,9 +10,10 @@ import pytest
 from fewtag import Product, Tagger, Taxonomy, ladder
 from fewtag.core import Label
 from fewtag.errors import FewtagError, LabelError, ModelError
-from fewtag.labelling import add_labels
+from fewtag.labelling import add_labels, take_back
 from fewtag.ladder import Ladder
 from fewtag.store import Ledger
+from fewtag.workspace import Workspace
 
 PATHS = ["饮料 > 茶叶", "饮料 > 咖啡", "日用 > 香皂", "日用 > 毛巾"]
 TEXTS = ["西湖绿茶 茶叶", "咖啡豆 深烘", "香皂 三块装", "纯棉毛巾", "红茶 茶叶 50包", "速溶咖啡", "毛巾 两条", "洁白香皂"]
@@ -76,6 +77,74 @@ def test_texts_are_known_by_what_they_say_and_not_by_their_place() -> None:
     assert tagger.training.labels == 2
     assert [tag.category for tag in tagger.predict([ODD[2], ODD[0]])] == [COFFEE, TEA]
     assert min(tag.confidence for tag in tagger.predict([ODD[2], ODD[0]])) > 0.99
+
+
+@pytest.mark.parametrize("given", [[TEA], [None, COFFEE], [TEA, COFFEE]])
+def test_a_label_or_two_take_nothing_away_from_the_other_categories(given: list[str | None]) -> None:
+    tagger = shop()
+    tagger.bootstrap(TEXTS)
+    before = best(tagger, TEXTS)
+    tagger.fit(TEXTS, given + [None] * (8 - len(given)), tune=False)
+    assert best(tagger, TEXTS) == before == [TEA, COFFEE, SOAP, TOWEL, TEA, COFFEE, TOWEL, SOAP]
+
+
+def test_labels_that_are_taken_back_are_unlearnt(tmp_path: Path) -> None:
+    products = [Product(f"P{number}", text) for number, text in enumerate([*TEXTS, *ODD])]
+    tagger = shop(tmp_path)
+    tagger.bootstrap(products)
+    before = tagger.predict_proba(products)
+    add_labels(tagger.workspace, tagger.taxonomy, [(Label("P8", TEA, "ann"), ODD[0])])
+    tagger.train(products)
+    take_back(tagger.workspace, "P8", "ann")
+    outcome = tagger.train(products)
+    assert not outcome.unchanged
+    assert tagger.training is None
+    assert np.array_equal(tagger.predict_proba(products), before)
+    assert shop(tmp_path).bootstrap(products).unchanged
+    with pytest.raises(ModelError, match="there are no labels to learn from"):
+        tagger.train(products)
+
+
+def test_a_tagger_that_was_saved_adds_to_what_it_knows(tmp_path: Path) -> None:
+    shop().fit([*TEXTS, *ODD], [None] * 8 + [TEA, TEA, COFFEE, COFFEE]).save(tmp_path / "saved")
+    loaded = Tagger.load(tmp_path / "saved")
+    loaded.predict(TEXTS)
+    loaded.fit(["浴巾 礼品"], [TOWEL], tune=False)
+    assert loaded.training
+    assert (loaded.training.labels, loaded.training.warm) == (5, 3)
+    assert best(loaded, ["碧螺春 礼盒"]) == [TEA]
+
+
+def test_the_text_that_was_labelled_outlives_what_the_catalogue_says_now(tmp_path: Path) -> None:
+    tagger = shop(tmp_path)
+    add_labels(
+        Workspace.create(tmp_path),
+        tagger.taxonomy,
+        [(Label(str(n), category, "ann"), ODD[n]) for n, category in enumerate([TEA, TEA, COFFEE, COFFEE])],
+    )
+    shifted = [Product(str(number), text) for number, text in enumerate([ODD[2], ODD[3], ODD[0], ODD[1], *TEXTS])]
+    tagger.train(shifted)
+    assert best(tagger, ["碧螺春 礼盒", "摩卡 挂耳"]) == [TEA, COFFEE]
+
+
+@pytest.mark.parametrize("module", ["pandas", "polars"])
+def test_a_frame_keeps_its_ids_and_may_lack_labels(module: str, tmp_path: Path) -> None:
+    library = pytest.importorskip(module)
+    frame = library.DataFrame({"sku": ["A", "B", "C"], "title": ODD[:3]})
+    tagger = shop(tmp_path)
+    tagger.fit(frame, [TEA, float("nan"), COFFEE])  # type: ignore[list-item]
+    with Ledger.open(tmp_path / "fewtag.db") as ledger:
+        assert [(row.label.product_id, row.label.category) for row in ledger.label_rows()] == [("A", TEA), ("C", COFFEE)]
+
+
+def test_a_label_of_a_category_that_is_gone_does_not_outvote_one_that_is_there(tmp_path: Path) -> None:
+    wide = Taxonomy.from_paths([*PATHS, "日用 > 牙膏"], language="zh")
+    said = [(Label("P8", TEA, "ann"), ODD[0]), (Label("P8", "日用/牙膏", "bob"), ODD[0]), (Label("P10", COFFEE, "ann"), ODD[2])]
+    add_labels(Workspace.create(tmp_path), wide, said)
+    tagger = shop(tmp_path)
+    tagger.train([Product(f"P{number}", text) for number, text in enumerate([*TEXTS, *ODD])])
+    assert tagger.training
+    assert tagger.training.labels == 2
 
 
 def test_labels_add_up_over_calls_and_processes(tmp_path: Path) -> None:
@@ -199,6 +268,19 @@ def test_propagated_tags_name_the_labels_that_they_come_from_and_can_be_taken_ba
         tagger.take_back(3)
 
 
+def test_two_propagations_can_both_be_taken_back(labelled: tuple[Tagger, list[Product]], tmp_path: Path) -> None:
+    tagger, products = labelled
+    with Ledger.open(tmp_path / "fewtag.db") as ledger:
+        before = {each.tag.product_id: each.tag for each in ledger.latest()}
+    tagger.propagate(products, precision=0.9)
+    first = tagger.last_run()
+    tagger.propagate(products, precision=0.5)
+    tagger.take_back(tagger.last_run())
+    tagger.take_back(first)
+    with Ledger.open(tmp_path / "fewtag.db") as ledger:
+        assert {each.tag.product_id: each.tag for each in ledger.latest()} == before
+
+
 def test_a_dry_run_changes_nothing(labelled: tuple[Tagger, list[Product]], tmp_path: Path) -> None:
     tagger, products = labelled
     run = tagger.last_run()
@@ -229,7 +311,11 @@ def test_without_a_label_there_is_nothing_to_spread(tmp_path: Path) -> None:
         ([TEA], FewtagError, "there are 8 products and 1 labels -> give one label per product, or None"),
         (["饮料", *[None] * 7], LabelError, "no product belongs to '饮料' itself -> write one of its children: 饮料/茶叶, 饮料/咖啡"),
         (["茶", *[None] * 7], FewtagError, "there is no category '茶' -> did you mean '饮料/茶叶'?"),
-        ([None] * 8, ModelError, "there are no labels to learn from -> `fewtag label import FILE` brings some"),
+        (
+            [None] * 8,
+            ModelError,
+            "there are no labels to learn from -> say what some products are: `fewtag label import FILE`, or labels other than None",
+        ),
     ],
 )
 def test_labels_that_cannot_be_are_told(labels: list[str | None], error: type[FewtagError], said: str) -> None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Rows = npt.NDArray[np.int64]
 
+WHOLE: Final = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state*.pth", "trainer_state.json")
+"""What a checkpoint holds once all of it is written."""
 COLUMNS: Final = ("title", "word", "sibling")
 
 
@@ -70,7 +72,6 @@ def tune(source: Source, lesson: Lesson, folder: Path, settings: ContrastSetting
     from datasets import Dataset
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from transformers import PrinterCallback
-    from transformers.trainer_utils import get_last_checkpoint
 
     device = best_device()
     per_epoch = -(-len(lesson.titles) // settings.batch)
@@ -90,7 +91,7 @@ def tune(source: Source, lesson: Lesson, folder: Path, settings: ContrastSetting
         bf16=str(best_dtype(device)) == "torch.bfloat16",
         use_cpu=device == "cpu",
         save_steps=max(per_epoch, steps // 8),
-        save_total_limit=1,
+        save_total_limit=2,
         logging_strategy="no",
         report_to="none",
         disable_tqdm=True,
@@ -105,10 +106,19 @@ def tune(source: Source, lesson: Lesson, folder: Path, settings: ContrastSetting
             callbacks=[_shows(done)],
         )
         trainer.remove_callback(PrinterCallback)  # it prints to stdout, where data goes
-        last = get_last_checkpoint(str(place)) if place.is_dir() else None  # type: ignore[no-untyped-call]
-        trainer.train(resume_from_checkpoint=last)
+        trainer.train(resume_from_checkpoint=_last_whole(place))
     shutil.rmtree(folder, ignore_errors=True)
     return body.eval()
+
+
+def _last_whole(place: Path) -> str | None:
+    """Return the newest checkpoint that was written to its end, and delete those that were not."""
+    found = sorted(place.glob("checkpoint-*"), key=lambda folder: int(folder.name.split("-")[1]))
+    whole = [folder for folder in found if all(list(folder.glob(name)) for name in WHOLE)]
+    for folder in found:
+        if folder not in whole:
+            shutil.rmtree(folder)
+    return str(whole[-1]) if whole else None
 
 
 def supervised_contrast(vectors: torch.Tensor, classes: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -159,5 +169,13 @@ def _shows(done: Any) -> Any:
 
 def _digest(source: Source, lesson: Lesson, settings: ContrastSettings, seed: int) -> str:
     """Name what is learnt, so that no checkpoint of another lesson is gone on from."""
-    said = [source.identity, list(lesson.titles), lesson.classes.tolist(), list(map(list, lesson.phrases)), asdict(settings), seed]
+    said = [
+        source.identity,
+        list(lesson.titles),
+        lesson.classes.tolist(),
+        list(map(list, lesson.phrases)),
+        list(map(list, lesson.siblings)),
+        asdict(settings),
+        seed,
+    ]
     return hashlib.sha256(json.dumps(said, ensure_ascii=False).encode()).hexdigest()[:16]
