@@ -127,6 +127,11 @@ def test_where_nothing_is_sure_enough_nothing_is_tagged(shop: Path, run: Run) ->
     assert said.talk[-2:] == ["Most products are left open: --precision 0.5 tags more of them, less surely.", NEXT]
 
 
+def test_a_demand_for_certainty_tags_nothing(shop: Path, run: Run) -> None:
+    outcome = json.loads(run("bootstrap", "taxonomy.yaml", "--precision", "1", "--json").out)
+    assert (outcome["products"], outcome["tagged"], outcome["backed_off"] + outcome["abstained"]) == (12, 0, 12)
+
+
 def test_bootstrap_takes_another_catalogue(shop: Path, run: Run) -> None:
     (shop / "few.csv").write_text("".join(PRODUCTS.splitlines(keepends=True)[:4]), encoding="utf-8")
     assert run("bootstrap", "taxonomy.yaml", "--catalogue", "few.csv").out.startswith("3 products: ")
@@ -164,6 +169,7 @@ def test_an_english_shop_is_tagged_by_the_embedded_encoder(shop: Path, run: Run)
     said = run("bootstrap", "taxonomy.yaml", "--precision", "0.01")
     assert said.talk[1] == "encoder: all-MiniLM-L6-v2, with character n-grams of the catalogue beside it"
     assert [each.tag.alternatives[0][0] for each in stored()] == ["tea", "tea", "tools", "tools", "dolls", "dolls"]
+    assert [each.tag.category for each in stored()] == ["tea", None, "tools", "tools", "dolls", "dolls"], "Earl Grey needs more evidence"
 
 
 @pytest.fixture
@@ -214,7 +220,7 @@ def test_train_learns_from_labels_and_says_what_came_of_it(tagged: Path, run: Ru
         assert run("label", "add", product_id, category, "--by", "ann").code == 0
     said = run("train", "--quick")
     assert said.code == 0
-    assert said.out.startswith("12 products: ")
+    assert said.out == "12 products: 12 tagged, 0 backed off to a parent, 0 left open\n"
     assert said.talk[0] == "Labels: 3, of 3 categories; the other 3 are guessed from their names"
     assert said.talk[1].startswith("Held out, encoder as it is: 3; right without labels ")
     assert {each.tag.product_id: each.tag.stage for each in stored()}["A8"] == "few-shot"

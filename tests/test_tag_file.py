@@ -114,7 +114,7 @@ def test_parquet_keeps_confidence_a_number_and_is_written_group_by_group(tmp_pat
     file = parquet.ParquetFile(tmp_path / "tags.parquet")
     assert [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)] == [2, 1]
     assert {field.name: str(field.type) for field in file.schema_arrow} == dict.fromkeys(COLUMNS, "string") | {"confidence": "double"}
-    assert [row["confidence"] for row in file.read().to_pylist()] == [row["confidence"] for row in BY_HAND]
+    assert read_parquet(tmp_path / "tags.parquet") == BY_HAND
 
 
 def test_a_file_that_is_there_is_replaced(tmp_path: Path) -> None:

@@ -47,6 +47,8 @@ MAX_SCALE: Final = 0.25
 ENOUGH: Final = 50
 """Of a catalogue with so many texts, half of what it teaches is believed: a handful of products, or one kind of them, is no catalogue."""
 LM: Final = 0.5
+DOUBT: Final = 1e-6
+"""This share goes to all categories alike: without a label nothing is certain, however a probability is rounded."""
 
 SAMPLE: Final = 2048
 """How many texts tell how sure the voices are on average."""
@@ -178,7 +180,9 @@ class ZeroShot:
     def _probabilities(self, view: View) -> Probabilities:
         scores = np.float32(self._sharpness) * self._blend(self._calibrated(view), view)
         scores[~view.features.any(axis=1)] = 0
-        return np.exp(log_softmax(scores))
+        probabilities: Probabilities = np.exp(log_softmax(scores))
+        probabilities += np.float32(DOUBT) * (np.float32(1 / len(self.classes_)) - probabilities)
+        return probabilities
 
     def _calibrated(self, view: View) -> Array:
         """Return log-probabilities with the bias taken out, and the language model's opinion of the shortlist added."""
