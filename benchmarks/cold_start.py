@@ -23,7 +23,7 @@ from fewtag.models.calibrate import batch_prior, log_softmax, remove_prior
 from fewtag.models.encoder import CachedEncoder, SentenceEncoder
 from fewtag.models.ngrams import CharacterNgrams
 from fewtag.models.source import EMBEDDED
-from fewtag.models.zero_shot import LETTERS_TEMPERATURE, PRIOR_STRENGTH, TEMPERATURE
+from fewtag.models.zero_shot.rung import LETTERS_TEMPERATURE, PRIOR_STRENGTH, TEMPERATURE
 
 CACHE: Final = Path(__file__).parent / ".cache"
 SENTENCES: Final = {"en": "This product is a {}", "zh": "这件商品是{}"}

@@ -32,9 +32,9 @@ from sklearn.svm import LinearSVC
 from fewtag import Product
 from fewtag.core import Label
 from fewtag.models.encoder import SentenceEncoder
-from fewtag.models.fine_tune import FineTune
+from fewtag.models.fine_tune.rung import FineTune
+from fewtag.models.fine_tune.settings import TrainSettings
 from fewtag.models.source import EMBEDDED, locate
-from fewtag.models.train_settings import TrainSettings
 
 FOLDER: Final = CACHE / "fine_tune"
 SHARE_MEASURED: Final = 0.2

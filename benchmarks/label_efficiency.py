@@ -19,8 +19,8 @@ from product_sets import ProductSet, load
 
 from fewtag import Tagger
 from fewtag.metrics import accuracy, hierarchical_f1, macro_f1
-from fewtag.models.contrast import supervised_contrast
 from fewtag.models.encoder import CachedEncoder, SentenceEncoder
+from fewtag.models.few_shot.contrast import supervised_contrast
 from fewtag.models.ngrams import CharacterNgrams
 from fewtag.models.source import EMBEDDED, locate
 

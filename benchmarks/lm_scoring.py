@@ -21,8 +21,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from fewtag.models.likelihood import Scores
-from fewtag.models.lm import LanguageModel
+from fewtag.models.lm.likelihood import Scores
+from fewtag.models.lm.model import LanguageModel
 
 KINDS = ["Fresh", "Frozen", "Dried", "Canned", "Organic", "Baby", "Kids", "Outdoor", "Garden", "Kitchen", "Office", "Pet", "Travel"]
 GOODS = [

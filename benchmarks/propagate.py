@@ -25,8 +25,8 @@ from product_sets import DATA, SOURCES, ProductSet, load
 from fewtag import Product, Taxonomy
 from fewtag.core import Label
 from fewtag.models.encoder import EMBEDDED, CachedEncoder, SentenceEncoder
-from fewtag.models.neighbours import Neighbours, Spread
-from fewtag.models.zero_shot import ZeroShot
+from fewtag.models.neighbours.rung import Neighbours, Spread
+from fewtag.models.zero_shot.rung import ZeroShot
 
 CACHE: Final = Path(__file__).parent / ".cache"
 PRECISION: Final = 0.95

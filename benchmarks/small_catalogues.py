@@ -13,9 +13,9 @@ import numpy as np
 from cold_start import CACHE
 from product_sets import SOURCES, ProductSet, load
 
-from fewtag.models import zero_shot
 from fewtag.models.encoder import CachedEncoder, SentenceEncoder
 from fewtag.models.source import EMBEDDED
+from fewtag.models.zero_shot import rung as zero_shot
 
 SIZES: Final = (5, 20, 80, 320)
 PRODUCTS_IN_ALL: Final = 2000

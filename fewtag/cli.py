@@ -185,7 +185,7 @@ def propagate(
 
     Example: fewtag propagate --dry-run --audit 50
     """
-    from fewtag.models.brakes import audit_sample
+    from fewtag.models.neighbours.brakes import audit_sample
     from fewtag.tag_file import SPREAD_COLUMNS, spread_rows, stream_csv
     from fewtag.tagger import Tagger
 

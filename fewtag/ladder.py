@@ -24,12 +24,12 @@ from fewtag.label_file import id_of_text
 from fewtag.models import Probabilities
 from fewtag.models.calibrate import TINY, log_softmax, proportions
 from fewtag.models.encoder import CachedEncoder, Encoder, SentenceEncoder
-from fewtag.models.few_shot import FewShot
-from fewtag.models.neighbours import Neighbours
+from fewtag.models.few_shot.rung import FewShot
+from fewtag.models.neighbours.rung import Neighbours
 from fewtag.models.presets import Preset
-from fewtag.models.shortlist_lm import ShortlistScorer
 from fewtag.models.source import Source, locate
-from fewtag.models.zero_shot import Evidence, ZeroShot
+from fewtag.models.zero_shot.rung import Evidence, ZeroShot
+from fewtag.models.zero_shot.shortlist_lm import ShortlistScorer
 from fewtag.prompts import Prompt
 from fewtag.store import ModelIdentity
 from fewtag.tagger_folder import TRAINING

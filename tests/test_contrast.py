@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from fewtag.models import contrast
-from fewtag.models.contrast import ContrastSettings, Lesson, supervised_contrast, tune
+from fewtag.models.few_shot import contrast
+from fewtag.models.few_shot.contrast import ContrastSettings, Lesson, supervised_contrast, tune
 from fewtag.models.source import locate
 
 TITLES = ["西湖绿茶 250g", "红茶 茶叶 50包", "咖啡豆 深烘", "速溶咖啡", "香皂 三块装", "洁白香皂", "纯棉毛巾", "大浴巾"]

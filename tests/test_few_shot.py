@@ -10,9 +10,10 @@ import pytest
 from test_models import PATHS, TEXTS, WordEncoder, products
 
 from fewtag.core import Label
-from fewtag.models import few_shot
-from fewtag.models.contrast import ContrastSettings
-from fewtag.models.few_shot import FOLDS, NEVER, FewShot, Head
+from fewtag.models.few_shot import head as head_module
+from fewtag.models.few_shot.contrast import ContrastSettings
+from fewtag.models.few_shot.head import NEVER, Head
+from fewtag.models.few_shot.rung import FOLDS, FewShot
 from fewtag.models.source import locate
 from fewtag.taxonomy import Taxonomy
 
@@ -66,11 +67,11 @@ def test_every_class_counts_alike_however_many_labels_it_has() -> None:
 
 
 def test_beyond_a_size_the_nearest_mean_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(few_shot, "CELLS", 1)
+    monkeypatch.setattr(head_module, "CELLS", 1)
     features = np.array([[1, 0], [0.6, 0.8], [0, 1]], dtype=np.float32)
     head = Head.fit(features, np.array([0, 0, 2]), np.array([1, 1, 1], dtype=np.float32), 3)
     mean = np.array([1.6, 0.8]) / np.hypot(1.6, 0.8)
-    np.testing.assert_allclose(head.weights * few_shot.TEMPERATURE, np.array([mean, [0, 1]]).T, rtol=1e-5)
+    np.testing.assert_allclose(head.weights * head_module.TEMPERATURE, np.array([mean, [0, 1]]).T, rtol=1e-5)
     assert head.log_probabilities(features).argmax(axis=1).tolist() == [0, 0, 2]
 
 
@@ -116,7 +117,7 @@ def test_a_tuned_rung_leaves_a_setfit_model_that_agrees_with_its_prototypes(tune
     assert tuned._tuned
     assert tuned._prototypes is not None
     cosines = tuned._tuned.encode(list(TEXTS)) @ tuned._prototypes[:4].T
-    expected = np.exp(cosines / few_shot.TEMPERATURE)
+    expected = np.exp(cosines / head_module.TEMPERATURE)
     found = model.predict_proba(list(TEXTS), as_numpy=True)
     np.testing.assert_allclose(found, expected / expected.sum(axis=1, keepdims=True), atol=0.02)
 

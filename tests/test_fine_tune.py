@@ -23,10 +23,11 @@ import pytest
 
 from fewtag.core import Label, Product
 from fewtag.errors import ModelError
-from fewtag.models.examples import Examples, Target, examples_of, rarity, split
-from fewtag.models.fine_tune import FineTune
+from fewtag.models.fine_tune.examples import Examples, Target, examples_of, rarity, split
+from fewtag.models.fine_tune.rung import FineTune
+from fewtag.models.fine_tune.search import search
+from fewtag.models.fine_tune.settings import TrainRecord, TrainSettings
 from fewtag.models.source import locate
-from fewtag.models.train_settings import TrainRecord, TrainSettings
 from fewtag.taxonomy import Taxonomy
 
 Array = npt.NDArray[np.float32]
@@ -159,7 +160,7 @@ def test_a_tag_that_is_learnt_from_is_never_held_out() -> None:
 
 
 def loss_of(examples: Examples, *, hierarchy: float = 1.0, smoothing: float = 0.0, taxonomy: Taxonomy = TREE) -> Any:
-    from fewtag.models.hierarchy_loss import HierarchyLoss
+    from fewtag.models.fine_tune.hierarchy_loss import HierarchyLoss
 
     return HierarchyLoss(taxonomy, examples, examples.weight, hierarchy=hierarchy, smoothing=smoothing)
 
@@ -276,7 +277,7 @@ def test_a_rare_class_weighs_by_the_inverse_root_of_its_count() -> None:
 
 
 def test_every_row_comes_once_in_an_order_of_its_epoch() -> None:
-    from fewtag.models.batches import EpochSampler
+    from fewtag.models.fine_tune.batches import EpochSampler
 
     lengths = [number % 7 for number in range(50)]
     sampler = EpochSampler(lengths, 8, seed=1)
@@ -292,7 +293,7 @@ def test_every_row_comes_once_in_an_order_of_its_epoch() -> None:
 
 
 def test_rows_are_drawn_by_their_chances() -> None:
-    from fewtag.models.batches import EpochSampler
+    from fewtag.models.fine_tune.batches import EpochSampler
 
     drawn = list(EpochSampler([1] * 1000, 8, 0, np.array([3] * 250 + [1] * 750, dtype=np.float32)))
     assert len(drawn) == 1000
@@ -305,7 +306,7 @@ def test_rows_are_drawn_by_their_chances() -> None:
 def test_embeddings_move_by_the_given_length_along_the_gradient_and_come_back_to_the_bit() -> None:
     import torch
 
-    from fewtag.models.adversarial import perturbed
+    from fewtag.models.fine_tune.adversarial import perturbed
 
     weight = torch.nn.Parameter(torch.randn(5, 3, generator=torch.Generator().manual_seed(0)) * 1e-3)
     before = weight.detach().clone()
@@ -326,7 +327,7 @@ def test_a_fresh_head_is_fitted_to_where_no_step_helps(body: Path, tmp_path: Pat
     import torch
     from transformers import DataCollatorWithPadding
 
-    from fewtag.models import probe
+    from fewtag.models.fine_tune import probe
 
     monkeypatch.setattr(probe, "best_dtype", lambda device: torch.float32)
     products, labels = shop()
@@ -357,7 +358,7 @@ def test_a_fresh_head_is_fitted_to_where_no_step_helps(body: Path, tmp_path: Pat
 def test_only_the_pooler_of_a_body_that_averages_is_opened(body: Path, tmp_path: Path, averages: bool) -> None:
     import torch
 
-    from fewtag.models.probe import open_pooler
+    from fewtag.models.fine_tune.probe import open_pooler
 
     shutil.copytree(body, tmp_path / "body")
     if averages:
@@ -408,7 +409,7 @@ def test_the_callers_random_numbers_and_streams_are_left_alone(body: Path, tmp_p
 @contextmanager
 def interrupted_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let Ctrl-C be pressed behind a step of the training within."""
-    from fewtag.models import training
+    from fewtag.models.fine_tune import training
 
     def interrupt(self: Any, args: Any, state: Any, control: Any, **given: Any) -> None:
         if state.global_step == step:
@@ -464,7 +465,7 @@ def test_other_labels_or_settings_begin_anew(body: Path, tmp_path: Path, monkeyp
 
 
 def test_a_checkpoint_that_is_not_whole_is_passed_over(tmp_path: Path) -> None:
-    from fewtag.models.training import last_checkpoint
+    from fewtag.models.fine_tune.training import last_checkpoint
 
     assert last_checkpoint(tmp_path / "nothing") is None
     for name, state in (("checkpoint-9", '{"global_step": 9}'), ("checkpoint-10", '{"glob'), ("checkpoint-11", None), ("other-99", "{}")):
@@ -612,7 +613,7 @@ def test_a_product_is_judged_alone_whatever_stands_beside_it(body: Path, tmp_pat
 
 @pytest.mark.parametrize("method", ["lora", pytest.param("adalora", marks=pytest.mark.slow)])
 def test_merging_changes_no_probability(body: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: Any) -> None:
-    from fewtag.models import adapt
+    from fewtag.models.fine_tune import adapt
 
     products, labels = shop()
     settings = replace(QUICK, method=method, rank=4)
@@ -629,7 +630,7 @@ def test_merging_changes_no_probability(body: Path, tmp_path: Path, monkeypatch:
 
 @pytest.mark.slow
 def test_adalora_takes_ranks_away_down_to_its_budget(body: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fewtag.models import adapt
+    from fewtag.models.fine_tune import adapt
 
     kept: list[Any] = []
     monkeypatch.setattr(adapt, "merged", lambda model, method: kept.append(model) or model.merge_and_unload())
@@ -654,7 +655,7 @@ def test_the_record_says_what_was_done(body: Path, tmp_path: Path) -> None:
 def test_the_held_out_figures_are_those_of_the_kept_model(body: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from fewtag.models import training
+    from fewtag.models.fine_tune import training
 
     monkeypatch.setattr(training, "best_dtype", lambda device: torch.float32)  # as predictions are
     products, labels = shop()
@@ -725,7 +726,7 @@ def test_a_library_that_is_not_installed_names_the_line_that_installs_it(
     with pytest.raises(ModelError, match=r'peft is not installed -> pip install "fewtag\[tune\]"'):
         rung(body, tmp_path, replace(QUICK, method="lora")).fit(*shop())
     with pytest.raises(ModelError, match=r'optuna is not installed -> pip install "fewtag\[tune\]"'):
-        rung(body, tmp_path).search(*shop(), trials=1)
+        search(rung(body, tmp_path), *shop(), trials=1)
 
 
 # The search
@@ -737,19 +738,19 @@ def test_a_killed_search_asks_for_the_same_settings_as_an_undisturbed_one(
 ) -> None:
     import optuna
 
-    from fewtag.models import tune_search
+    from fewtag.models.fine_tune import search as search_module
 
     usual = replace(QUICK, held_out=0.25)
-    monkeypatch.setitem(tune_search.SPACE, "epochs", lambda trial, usual: trial.suggest_int("epochs", 1, 2))
-    found = rung(body, tmp_path / "undisturbed", usual).search(*shop(), trials=3)
-    attempt = tune_search._attempt
+    monkeypatch.setitem(search_module.SPACE, "epochs", lambda trial, usual: trial.suggest_int("epochs", 1, 2))
+    found = search(rung(body, tmp_path / "undisturbed", usual), *shop(), trials=3)
+    attempt = search_module._attempt
     with monkeypatch.context() as patch:
         patch.setattr(
-            tune_search, "_attempt", lambda *given: attempt(*given) if given[-1].number < 1 else (_ for _ in ()).throw(KeyboardInterrupt)
+            search_module, "_attempt", lambda *given: attempt(*given) if given[-1].number < 1 else (_ for _ in ()).throw(KeyboardInterrupt)
         )
         with pytest.raises(KeyboardInterrupt):
-            rung(body, tmp_path / "killed", usual).search(*shop(), trials=3)
-    assert rung(body, tmp_path / "killed", usual).search(*shop(), trials=3) == found
+            search(rung(body, tmp_path / "killed", usual), *shop(), trials=3)
+    assert search(rung(body, tmp_path / "killed", usual), *shop(), trials=3) == found
 
     def tried(folder: Path) -> list[Any]:
         [study] = optuna.get_all_study_summaries(f"sqlite:///{folder / 'search' / 'search.db'}")
@@ -764,4 +765,4 @@ def test_a_killed_search_asks_for_the_same_settings_as_an_undisturbed_one(
 
 def test_a_search_without_anything_held_out_is_an_error(body: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="the labels are too few to hold 10 of them out"):
-        rung(body, tmp_path).search(*shop(), trials=1)
+        search(rung(body, tmp_path), *shop(), trials=1)

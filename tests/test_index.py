@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pytest
 
 from fewtag.errors import ModelError
-from fewtag.models import index as index_module
-from fewtag.models.index import KINDS, NeighbourIndex
+from fewtag.models.neighbours import index as index_module
+from fewtag.models.neighbours.index import KINDS, NeighbourIndex
 
 Array = npt.NDArray[np.float32]
 

@@ -11,9 +11,9 @@ import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from fewtag.models import ngrams as ngrams_module
-from fewtag.models.discriminant import Discriminant, Moments
 from fewtag.models.ngrams import DIMENSIONS, CharacterNgrams, fold
 from fewtag.models.verbalise import Phrases, keywords, parts_of, sentences
+from fewtag.models.zero_shot.discriminant import Discriminant, Moments
 from fewtag.taxonomy import Category, Taxonomy
 
 TITLES = ["green tea bags", "black tea", "tea pot", "coffee beans", "coffee pot", "dog food", "cat food", "dog toy", "cat toy"]

@@ -16,9 +16,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import PreTrainedTokenizerFast
 
 from fewtag.errors import ModelError
-from fewtag.models.label_trie import LabelTrie, one_begins_another, tries
-from fewtag.models.likelihood import Budget, way_of
-from fewtag.models.lm import LanguageModel
+from fewtag.models.lm.label_trie import LabelTrie, one_begins_another, tries
+from fewtag.models.lm.likelihood import Budget, way_of
+from fewtag.models.lm.model import LanguageModel
 
 LINES = ["tea bags black tea green tea", "coffee beans dark roast coffee", "dog food cat food dry food", "Product: Category:"]
 PROMPTS = [

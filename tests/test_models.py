@@ -18,10 +18,10 @@ import numpy.typing as npt
 import pytest
 
 from fewtag.core import Label, Product
-from fewtag.models.neighbours import Neighbours
-from fewtag.models.shortlist_lm import ShortlistScorer
+from fewtag.models.neighbours.rung import Neighbours
 from fewtag.models.source import Source
-from fewtag.models.zero_shot import ZeroShot
+from fewtag.models.zero_shot.rung import ZeroShot
+from fewtag.models.zero_shot.shortlist_lm import ShortlistScorer
 from fewtag.prompts import Prompt
 from fewtag.taxonomy import Taxonomy
 

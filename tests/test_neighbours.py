@@ -21,9 +21,18 @@ from test_models import drawn
 
 from fewtag.core import Label, Product
 from fewtag.errors import ModelError
-from fewtag.models.brakes import BOUND, SHRINKAGE, Sureness, audit_sample, audited_precision, thresholds, usual_similarity, wilson_lower
-from fewtag.models.graph import ALPHA, neighbour_graph, reach, scale, without_self
-from fewtag.models.neighbours import Neighbours
+from fewtag.models.neighbours.brakes import (
+    BOUND,
+    SHRINKAGE,
+    Sureness,
+    audit_sample,
+    audited_precision,
+    thresholds,
+    usual_similarity,
+    wilson_lower,
+)
+from fewtag.models.neighbours.graph import ALPHA, neighbour_graph, reach, scale, without_self
+from fewtag.models.neighbours.rung import Neighbours
 from fewtag.taxonomy import Taxonomy
 
 Array = npt.NDArray[np.float32]

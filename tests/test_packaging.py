@@ -24,7 +24,7 @@ def test_the_wheel_carries_prompts_and_starter_taxonomies(tmp_path: Path) -> Non
     shipped = [*ROOT.glob("prompts/*.j2"), *ROOT.glob("taxonomy/*.yaml")]
     assert len(shipped) >= 6
     assert {f"fewtag/shipped/{file.relative_to(ROOT)}" for file in shipped} <= names
-    assert "fewtag/models/lm.py" in names
+    assert "fewtag/models/lm/model.py" in names
     assert not [name for name in names if name.startswith(("tests", "examples", "benchmarks"))]
 
 

@@ -35,8 +35,16 @@ def test_the_taxonomy_of_the_readme_loads(tmp_path: Path) -> None:
 
 def test_the_file_tree_of_the_readme_is_the_package() -> None:
     tree = README[README.index("```\nfewtag/") : README.index("\nprompts/")]
-    named = set(re.findall(r"^ +(\w+\.py)  ", tree, flags=re.MULTILINE))
-    assert named == {file.name for file in (ROOT / "fewtag").rglob("*.py") if file.name != "__init__.py"}
+    folders: list[str] = []
+    named = set()
+    for indent, name in re.findall(r"^( +)([\w/.]+)  ", tree, flags=re.MULTILINE):
+        del folders[len(indent) // 2 - 1 :]
+        if name.endswith("/"):
+            folders.append(name)
+        else:
+            named.add("".join(folders) + name)
+    package = ROOT / "fewtag"
+    assert named == {str(file.relative_to(package)) for file in package.rglob("*.py") if file.name != "__init__.py"}
 
 
 @pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])

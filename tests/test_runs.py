@@ -15,7 +15,7 @@ from fewtag import Product, Tagger, Taxonomy
 from fewtag.errors import CatalogueError
 from fewtag.models.encoder import CachedEncoder
 from fewtag.models.vectors import VectorCache
-from fewtag.models.zero_shot import ZeroShot
+from fewtag.models.zero_shot.rung import ZeroShot
 from fewtag.store import Ledger
 from fewtag.tagger_folder import read_saved
 

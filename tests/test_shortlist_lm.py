@@ -16,10 +16,10 @@ import pytest
 from test_lm import load, save
 
 from fewtag.core import Product
-from fewtag.models import shortlist_lm
-from fewtag.models.lm import LanguageModel
-from fewtag.models.shortlist_lm import SHORTLIST, ShortlistScorer, distinct_names
+from fewtag.models.lm.model import LanguageModel
 from fewtag.models.source import Source
+from fewtag.models.zero_shot import shortlist_lm
+from fewtag.models.zero_shot.shortlist_lm import SHORTLIST, ShortlistScorer, distinct_names
 from fewtag.prompts import Prompt
 from fewtag.taxonomy import Category, Taxonomy
 

@@ -27,7 +27,7 @@ import fewtag
 from fewtag import FewtagError, ModelSettings, Product, Tag, Tagger, Taxonomy, ladder, tagger
 from fewtag.errors import CatalogueError, ModelError, PromptError, TaxonomyError, WorkspaceError
 from fewtag.ladder import Ladder
-from fewtag.models.lm import LanguageModel
+from fewtag.models.lm.model import LanguageModel
 from fewtag.models.source import Source
 from fewtag.store import Ledger, ModelIdentity, Run
 from fewtag.tagger import Outcome

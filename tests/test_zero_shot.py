@@ -16,9 +16,9 @@ import pytest
 from test_models import MODELS, TEXTS, WITHOUT_LABELS, WordEncoder, drawn, products
 
 from fewtag import ladder
-from fewtag.models import zero_shot
 from fewtag.models.source import Source
-from fewtag.models.zero_shot import ENOUGH, LETTERS, PRIOR_STRENGTH, TEMPERATURE, ZeroShot
+from fewtag.models.zero_shot import rung as zero_shot
+from fewtag.models.zero_shot.rung import ENOUGH, LETTERS, PRIOR_STRENGTH, TEMPERATURE, ZeroShot
 from fewtag.tagger import Outcome, Tagger
 from fewtag.taxonomy import Category, Taxonomy
 

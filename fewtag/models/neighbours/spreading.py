@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fewtag.models import Probabilities
-from fewtag.models.brakes import Sureness, thresholds, usual_similarity
-from fewtag.models.said import Said
+from fewtag.models.neighbours.brakes import Sureness, thresholds, usual_similarity
+from fewtag.models.neighbours.said import Said
 from fewtag.progress import bar
 
 Array = npt.NDArray[np.float32]

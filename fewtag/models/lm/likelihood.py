@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fewtag.models.label_trie import LabelTrie, Tokens, tries
+from fewtag.models.lm.label_trie import LabelTrie, Tokens, tries
 
 if TYPE_CHECKING:
     import torch

@@ -11,15 +11,13 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from fewtag.core import Label, Product
 from fewtag.errors import ModelError
-from fewtag.models.examples import ENOUGH_TO_HOLD_OUT, examples_of, split
-from fewtag.models.train_settings import TrainSettings
-
-if TYPE_CHECKING:
-    from fewtag.models.fine_tune import FineTune
+from fewtag.models.fine_tune.examples import ENOUGH_TO_HOLD_OUT, examples_of, split
+from fewtag.models.fine_tune.rung import FineTune
+from fewtag.models.fine_tune.settings import TrainSettings
 
 FOLDER: Final = "search"
 STUDY: Final = "search.db"
@@ -40,7 +38,7 @@ def search(model: FineTune, products: Sequence[Product], labels: Sequence[Label]
     Trials are drawn by a tree-structured Parzen estimator (Bergstra et al. 2011); one that is worse than the median at the same
     evaluation is given up. Raises ModelError where optuna is missing, or too few labels to hold some out.
     """
-    from fewtag.models.adapt import WAYS
+    from fewtag.models.fine_tune.adapt import WAYS
 
     optuna = _optuna()
     examples = examples_of(model.taxonomy, products, labels)
@@ -83,7 +81,7 @@ def _attempt(model: FineTune, settings: TrainSettings, products: Sequence[Produc
         given_up = bool(trial.should_prune())
         return given_up
 
-    rung = type(model)(model.taxonomy, model.source, settings=settings, seed=model.seed, folder=model.folder / FOLDER)
+    rung = FineTune(model.taxonomy, model.source, settings=settings, seed=model.seed, folder=model.folder / FOLDER)
     record = rung.fit(products, labels, watch).record
     assert record is not None, "a rung that was fitted has a record"
     return None if given_up else record.figures["log_loss"]

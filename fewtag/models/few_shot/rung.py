@@ -6,9 +6,7 @@ The trap: a head gives nothing to a category that it has no label of. `warm` say
 from __future__ import annotations
 
 import shutil
-import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,80 +17,18 @@ from fewtag.catalogue import unique_texts
 from fewtag.core import Label, Product
 from fewtag.models import Probabilities
 from fewtag.models.calibrate import log_softmax
-from fewtag.models.contrast import ContrastSettings, Lesson, tune
 from fewtag.models.encoder import CachedEncoder, Encoder, SentenceEncoder
+from fewtag.models.few_shot.contrast import ContrastSettings, Lesson, tune
+from fewtag.models.few_shot.head import TEMPERATURE, Head, HeldOut, Mask, sums, unit
 from fewtag.models.ngrams import CharacterNgrams
 from fewtag.models.source import Source, loading_quietly, weights_hash
 from fewtag.models.verbalise import Phrases, sentences
 from fewtag.taxonomy import Taxonomy
 
 Array = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
 
-INVERSE_REGULARISATION: Final = 10.0
-CELLS: Final = 2**24
-"""Beyond so many labels times categories, logistic regression gives way to class means: it would take hours."""
-TEMPERATURE: Final = 0.07
 FOLDS: Final = 4
 DEFAULT: Final = ContrastSettings()
-NEVER: Final = -20.0
-"""The log-probability of a category that the head has no label of."""
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """Linear scores `features @ weights + bias` of the warm classes: weights (dimensions, n_warm), bias (n_warm,), warm (n_classes,)."""
-
-    weights: Array
-    bias: Array
-    warm: Mask
-
-    @classmethod
-    def fit(cls, features: Array, classes: npt.NDArray[np.int64], weights: Array, n_classes: int) -> Head:
-        """Fit multinomial logistic regression in which every class counts alike, however many labels it has."""
-        warm = np.zeros(n_classes, dtype=np.bool_)
-        warm[classes] = True
-        count = int(warm.sum())
-        if count < 2:
-            return cls(np.zeros((features.shape[1], count), dtype=np.float32), np.zeros(count, dtype=np.float32), warm)
-        if len(features) * count > CELLS:
-            return cls._of_means(features, classes, weights, warm)
-        from sklearn.linear_model import LogisticRegression
-
-        model = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=300, class_weight="balanced")
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The number of unique classes")  # one label a category is what this rung is for
-            model.fit(features, classes, sample_weight=weights)
-        coefficients, bias = model.coef_, model.intercept_
-        if count == 2:  # one row says both
-            coefficients, bias = np.vstack([-coefficients / 2, coefficients / 2]), np.array([-bias[0] / 2, bias[0] / 2])
-        return cls(coefficients.T.astype(np.float32), bias.astype(np.float32), warm)
-
-    @classmethod
-    def _of_means(cls, features: Array, classes: npt.NDArray[np.int64], weights: Array, warm: Mask) -> Head:
-        """Score by the cosine with each class's mean, in one pass whatever the number of classes."""
-        means = _means(features, classes, weights, len(warm))[warm]
-        return cls(means.T / np.float32(TEMPERATURE), np.zeros(len(means), dtype=np.float32), warm)
-
-    def log_probabilities(self, features: Array) -> Array:
-        """Return float32 (n, n_classes), `NEVER` for a class that is not warm."""
-        scores = np.full((len(features), len(self.warm)), NEVER, dtype=np.float32)
-        if self.warm.any():
-            scores[:, self.warm] = np.maximum(log_softmax(features @ self.weights + self.bias), NEVER)
-        return scores
-
-
-@dataclass(frozen=True, slots=True)
-class HeldOut:
-    """What heads said that had not seen a label: log-probabilities (n, n_classes), the classes each head knew, and the true class.
-
-    `row` says which of the products given each row speaks of.
-    """
-
-    row: npt.NDArray[np.int64]
-    log_probabilities: Array
-    known: npt.NDArray[np.bool_]
-    gold: npt.NDArray[np.int64]
 
 
 class FewShot:
@@ -209,9 +145,9 @@ class FewShot:
         with loading_quietly():
             body.save_pretrained(str(self.setfit))
         self._tuned = self._tuned_encoder()
-        words = _means(self._tuned.encode([text for each in phrases for text in each]), _owners(phrases), None, len(phrases))
-        said = _means(self._tuned.encode(texts), classes, weights, len(phrases), unit=False)
-        self._prototypes = _unit(words + said)
+        words = unit(sums(self._tuned.encode([text for each in phrases for text in each]), _owners(phrases), None, len(phrases)))
+        said = sums(self._tuned.encode(texts), classes, weights, len(phrases))
+        self._prototypes = unit(words + said)
         self._save_setfit(body, np.unique(classes))
 
     def _save_setfit(self, body: Any, warm: npt.NDArray[np.int64]) -> None:
@@ -268,15 +204,3 @@ def _phrases(taxonomy: Taxonomy, category: str) -> tuple[str, ...]:
 
 def _owners(phrases: Sequence[Sequence[str]]) -> npt.NDArray[np.int64]:
     return np.repeat(np.arange(len(phrases)), [len(each) for each in phrases])
-
-
-def _means(vectors: Array, owners: npt.NDArray[np.int64], weights: Array | None, count: int, unit: bool = True) -> Array:
-    """Sum vectors by owner, (count, dimensions); as rows of length 1, or as they are."""
-    sums = np.zeros((count, vectors.shape[1]), dtype=np.float32)
-    np.add.at(sums, owners, vectors if weights is None else vectors * weights[:, None])
-    return _unit(sums) if unit else sums
-
-
-def _unit(rows: Array) -> Array:
-    result: Array = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-9))
-    return result

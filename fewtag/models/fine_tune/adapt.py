@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fewtag.errors import ModelError
-from fewtag.models.train_settings import Method, TrainSettings
+from fewtag.models.fine_tune.settings import Method, TrainSettings
 
 ADAPTER: Final = "adapter"
 """The folder, within a saved classifier's, of what peft cannot merge."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fewtag.models.examples import Examples, Mask, Subtrees, Target, Weights
+from fewtag.models.fine_tune.examples import Examples, Mask, Subtrees, Target, Weights
 from fewtag.taxonomy import Taxonomy
 
 

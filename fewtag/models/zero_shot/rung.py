@@ -20,11 +20,11 @@ from fewtag.catalogue import unique_texts
 from fewtag.core import Label, Product
 from fewtag.models import Probabilities
 from fewtag.models.calibrate import TINY, batch_prior, log_softmax, remove_prior, sharpness
-from fewtag.models.discriminant import Discriminant, Moments
 from fewtag.models.encoder import Encoder
 from fewtag.models.ngrams import CharacterNgrams
-from fewtag.models.shortlist_lm import ShortlistScorer
 from fewtag.models.verbalise import Phrases, keywords, sentences
+from fewtag.models.zero_shot.discriminant import Discriminant, Moments
+from fewtag.models.zero_shot.shortlist_lm import ShortlistScorer
 from fewtag.progress import bar
 from fewtag.taxonomy import Taxonomy
 

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from fewtag.errors import ModelError
 from fewtag.models.device import best_device, best_dtype
-from fewtag.models.label_trie import Tokens, one_begins_another
-from fewtag.models.likelihood import WAYS, Budget, Scores, Way, way_of
+from fewtag.models.lm.label_trie import Tokens, one_begins_another
+from fewtag.models.lm.likelihood import WAYS, Budget, Scores, Way, way_of
 from fewtag.models.source import WORKS_OFFLINE, Source, loading_quietly, locate
 
 TOKENS_PER_PASS: Final = 4096

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from torch.utils.data import Sampler
 
-from fewtag.models.examples import Weights
+from fewtag.models.fine_tune.examples import Weights
 
 BATCHES_PER_POOL: Final = 32
 """Within so many batches texts are sorted by length: little is padding, and batches still differ from epoch to epoch."""

@@ -19,15 +19,15 @@ from transformers import DataCollatorWithPadding, EarlyStoppingCallback, Printer
 
 from fewtag.errors import ModelError
 from fewtag.metrics import hierarchical_f1, macro_f1
-from fewtag.models.adapt import WAYS, orthogonality, prepare
-from fewtag.models.adversarial import perturbed
-from fewtag.models.batches import EpochSampler
 from fewtag.models.device import best_device, best_dtype
 from fewtag.models.encoder import MAX_TOKENS
-from fewtag.models.examples import Examples, Rows, rarity
-from fewtag.models.hierarchy_loss import HierarchyLoss
-from fewtag.models.probe import fit_head
-from fewtag.models.train_settings import Method, TrainSettings
+from fewtag.models.fine_tune.adapt import WAYS, orthogonality, prepare
+from fewtag.models.fine_tune.adversarial import perturbed
+from fewtag.models.fine_tune.batches import EpochSampler
+from fewtag.models.fine_tune.examples import Examples, Rows, rarity
+from fewtag.models.fine_tune.hierarchy_loss import HierarchyLoss
+from fewtag.models.fine_tune.probe import fit_head
+from fewtag.models.fine_tune.settings import Method, TrainSettings
 from fewtag.progress import bar
 from fewtag.taxonomy import Taxonomy
 

@@ -23,7 +23,7 @@ from fewtag.prompts import Prompt
 from fewtag.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
-    from fewtag.models.lm import LanguageModel
+    from fewtag.models.lm.model import LanguageModel
 
 Array = npt.NDArray[np.float32]
 
@@ -49,7 +49,7 @@ class ShortlistScorer:
 
     @cached_property
     def _lm(self) -> LanguageModel:
-        from fewtag.models.lm import LanguageModel
+        from fewtag.models.lm.model import LanguageModel
 
         return LanguageModel.load(self.source)
 

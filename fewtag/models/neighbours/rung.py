@@ -18,10 +18,10 @@ from fewtag.core import Label, Product
 from fewtag.errors import ModelError
 from fewtag.models import Probabilities
 from fewtag.models.encoder import Encoder
-from fewtag.models.graph import nearness, neighbour_graph, reach, scale, without_self
-from fewtag.models.index import NeighbourIndex
-from fewtag.models.said import Said, fold, gather
-from fewtag.models.spreading import QUIET, Spread, Spreading
+from fewtag.models.neighbours.graph import nearness, neighbour_graph, reach, scale, without_self
+from fewtag.models.neighbours.index import NeighbourIndex
+from fewtag.models.neighbours.said import Said, fold, gather
+from fewtag.models.neighbours.spreading import QUIET, Spread, Spreading
 from fewtag.progress import bar
 from fewtag.taxonomy import Taxonomy
 from fewtag.workspace import write_atomically

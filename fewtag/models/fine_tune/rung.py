@@ -23,14 +23,14 @@ from fewtag.errors import ModelError
 from fewtag.models import Probabilities
 from fewtag.models.device import best_device, best_dtype
 from fewtag.models.encoder import MAX_TOKENS
-from fewtag.models.examples import Examples, examples_of, split
+from fewtag.models.fine_tune.examples import Examples, examples_of, split
+from fewtag.models.fine_tune.settings import TrainRecord, TrainSettings
 from fewtag.models.source import WORKS_OFFLINE, Source
-from fewtag.models.train_settings import TrainRecord, TrainSettings
 from fewtag.progress import bar
 from fewtag.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
-    from fewtag.models.training import Watch
+    from fewtag.models.fine_tune.training import Watch
 
 RECORD: Final = "training.json"
 DONE: Final = "done"
@@ -102,12 +102,6 @@ class FineTune:
                 done.update(len(rows))
         return found[place]
 
-    def search(self, products: Sequence[Product], labels: Sequence[Label], trials: int = 20) -> TrainSettings:
-        """Return the settings that were best on the held-out labels in so many trials; see `tune_search.search`."""
-        from fewtag.models.tune_search import search
-
-        return search(self, products, labels, trials)
-
     def save(self, folder: Path) -> None:
         """Write the classifier, its tokenizer and the record: a folder for `AutoModelForSequenceClassification.from_pretrained`.
 
@@ -115,8 +109,8 @@ class FineTune:
         `PeftModel.from_pretrained(AutoModelForSequenceClassification.from_pretrained(folder), folder / "adapter")`, and the folder alone
         is the body without the prefix.
         """
-        from fewtag.models.adapt import save_adapted
-        from fewtag.models.train_conditions import quietly
+        from fewtag.models.fine_tune.adapt import save_adapted
+        from fewtag.models.fine_tune.conditions import quietly
 
         trained = self._ready()
         assert self.record is not None, "a model that is trained or loaded has its record"
@@ -130,8 +124,8 @@ class FineTune:
         """Read back what `save` wrote, into a rung made for the same taxonomy; raises ModelError where it is not there or does not fit."""
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        from fewtag.models.adapt import load_adapter
-        from fewtag.models.train_conditions import quietly
+        from fewtag.models.fine_tune.adapt import load_adapter
+        from fewtag.models.fine_tune.conditions import quietly
 
         record = TrainRecord.load(folder / RECORD)
         try:
@@ -149,10 +143,10 @@ class FineTune:
         return self
 
     def _train(self, examples: Examples, folder: Path, watch: Watch | None) -> tuple[Trained, TrainRecord]:
-        from fewtag.models.adapt import merged
-        from fewtag.models.probe import open_pooler
-        from fewtag.models.train_conditions import quietly, seeded
-        from fewtag.models.training import Run, train
+        from fewtag.models.fine_tune.adapt import merged
+        from fewtag.models.fine_tune.conditions import quietly, seeded
+        from fewtag.models.fine_tune.probe import open_pooler
+        from fewtag.models.fine_tune.training import Run, train
 
         began = time.perf_counter()
         learn, held = split(examples, self.settings.held_out, self.seed)

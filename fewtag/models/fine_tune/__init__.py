@@ -1,0 +1,1 @@
+"""The rung for categories with many labels."""

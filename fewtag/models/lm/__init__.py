@@ -1,0 +1,1 @@
+"""How likely a language model finds each of many labels behind one prompt."""

@@ -1,0 +1,1 @@
+"""The rung that spreads labels to products near by."""
