@@ -5,54 +5,26 @@ The trap: whatever is imported at the top is paid for by `fewtag --help`, so eac
 
 from __future__ import annotations
 
-import errno
-import getpass
 import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from fewtag import __version__
-from fewtag.errors import FewtagError, WorkspaceError
+from fewtag.cli_label import label_app
+from fewtag.errors import FewtagError
+from fewtag.terminal import AsJson, ProductId, Stoppable, WorkspaceFolder, open_workspace, talk, with_bars
 
 if TYPE_CHECKING:
-    from fewtag.labelling import Added
-    from fewtag.labels import Conflict
     from fewtag.store import StoredTag
     from fewtag.tagger import Explanation, Tagger
     from fewtag.taxonomy import Taxonomy
-    from fewtag.workspace import Workspace
-
-
-class Stoppable(TyperGroup):
-    """The commands, with an end for what stops them from outside: a Ctrl-C, a reader that has read enough, a full disk."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run a command, and write its data to the last byte, so that what goes wrong with that is noticed here."""
-        try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-            return result
-        except KeyboardInterrupt:
-            goes_on = ctx.invoked_subcommand in ("bootstrap", "train")
-            talk("Stopped: the same command goes on where it was." if goes_on else "Stopped.")
-            raise typer.Exit(130) from None
-        except OSError as error:
-            if error.errno not in (errno.EPIPE, errno.ENOSPC):
-                raise
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would write the rest while it exits
-            if error.errno == errno.EPIPE:  # `fewtag tag ... | head`
-                raise typer.Exit(0) from None
-            mend = "free some space and run the same command again"
-            raise WorkspaceError("the disk is full", mend=mend, where=error.filename or "standard output") from None
-
 
 app = typer.Typer(
     cls=Stoppable,
@@ -63,22 +35,15 @@ app = typer.Typer(
 )
 taxonomy_app = typer.Typer(no_args_is_help=True, help="Check a taxonomy, or look at it.")
 app.add_typer(taxonomy_app, name="taxonomy")
-label_app = typer.Typer(no_args_is_help=True, help="Say which category is right, take it back, or look at what was said.")
 app.add_typer(label_app, name="label")
 
 TaxonomyFile = Annotated[Path, typer.Argument(metavar="TAXONOMY", help="The taxonomy.yaml.")]
-ProductId = Annotated[str, typer.Argument(metavar="PRODUCT_ID", help="As the catalogue has it.")]
 NewWorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", help="The folder to keep everything in, instead of .fewtag here.")]
-WorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", help="The .fewtag folder to use, instead of the nearest one.")]
 OutFile = Annotated[Path | None, typer.Option("-o", "--out", help="Where to write: .csv, .jsonl or .parquet; else CSV to stdout.")]
-By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who says so, instead of your login name.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 SHOWN = 20
-SHOWN_CONFLICTS = 5
 LOW_PRECISION = 0.5
 MOST = 500
-T = TypeVar("T")
 
 
 def main() -> None:
@@ -371,139 +336,6 @@ def show(taxonomy: TaxonomyFile = Path("taxonomy.yaml"), workspace: WorkspaceFol
     )
 
 
-@label_app.command("import")
-def import_labels(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Labels, as CSV, JSON lines or Parquet.")],
-    by: By = None,
-    workspace: WorkspaceFolder = None,
-    as_json: AsJson = False,
-) -> None:
-    """Take labels from a file; one bad row refuses it whole, and what is known already is not taken twice.
-
-    Its columns are found by name: product_id (or sku, id ...) or the product's text (or title ...), category (an id, a full path or a
-    unique name), and where there are such, negative (true where the product does not belong there) and source (who says so).
-
-    Example: fewtag label import labels.csv --by ann
-    """
-    from fewtag.label_file import read_labels
-    from fewtag.labelling import add_labels
-    from fewtag.tagger import Tagger
-
-    place = open_workspace(workspace)
-    tagger = Tagger.open(place.root)
-    catalogue = tagger.products() if tagger.columns.file else iter(())
-    batch = read_labels(file, tagger.taxonomy, catalogue, by or login(), tagger.columns.id)
-    print_added(add_labels(place, tagger.taxonomy, batch, file), tagger.taxonomy, as_json)
-
-
-@label_app.command("add")
-def add_label(
-    product_id: ProductId,
-    category: Annotated[str, typer.Argument(metavar="CATEGORY", help="An id, a full path or a unique name.")],
-    negative: Annotated[bool, typer.Option("--not", help="The product does not belong there, nor to a category below.")] = False,
-    by: By = None,
-    workspace: WorkspaceFolder = None,
-    as_json: AsJson = False,
-) -> None:
-    """Label one product of the catalogue.
-
-    Example: fewtag label add SKU-4711 "Drinks > Tea"
-    """
-    from fewtag.core import Label
-    from fewtag.labelling import add_labels
-    from fewtag.labels import category_of
-    from fewtag.tagger import Tagger
-
-    place = open_workspace(workspace)
-    tagger = Tagger.open(place.root)
-    label = Label(product_id, category_of(category, tagger.taxonomy, negative=negative), by or login(), negative)
-    batch = [(label, tagger.product(product_id).text)]
-    print_added(add_labels(place, tagger.taxonomy, batch), tagger.taxonomy, as_json)
-
-
-@label_app.command("undo")
-def undo_labels(
-    product_id: Annotated[str | None, typer.Argument(metavar="[PRODUCT_ID]", help="As the catalogue has it.")] = None,
-    run: Annotated[int | None, typer.Option("--run", metavar="N", help="An import, to be taken back whole.")] = None,
-    by: By = None,
-    workspace: WorkspaceFolder = None,
-) -> None:
-    """Take back what you have said of a product, or all that an import has brought.
-
-    Example: fewtag label undo SKU-4711
-    """
-    from fewtag.labelling import take_back, take_back_run
-
-    place = open_workspace(workspace)
-    if run is not None and product_id is None and by is None:
-        count = take_back_run(place, run)
-    elif run is None and product_id is not None:
-        count = take_back(place, product_id, by or login())
-    else:
-        problem = "what to take back is not clear"
-        raise FewtagError(problem, mend="name either a PRODUCT_ID, with --by where another one said so, or --run N alone")
-    typer.echo(f"{count} labels taken back")
-    talk("Next: `fewtag train` learns anew from the labels that hold, `fewtag label list` shows them.")
-
-
-@label_app.command("list")
-def list_labels(
-    conflicts: Annotated[bool, typer.Option("--conflicts", help="Only those that contradict each other.")] = False,
-    workspace: WorkspaceFolder = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write the labels that hold, and who gave them, as CSV to stdout; the oldest first.
-
-    Example: fewtag label list --conflicts
-    """
-    from fewtag.labelling import COLUMNS, listed
-    from fewtag.tag_file import stream_csv
-
-    rows = list(listed(open_workspace(workspace), conflicts=conflicts))
-    if as_json:
-        typer.echo(json.dumps(rows, ensure_ascii=False))
-    else:
-        stream_csv(rows, sys.stdout, COLUMNS)
-    talk("Next: `fewtag label undo PRODUCT_ID --by NAME` takes back what NAME said." if rows else "Next: `fewtag label import FILE`")
-
-
-def print_added(added: Added, taxonomy: Taxonomy, as_json: bool) -> None:
-    """Print what became of labels, and show the first conflicts that they have a part in."""
-    line = f"{added.labels} labels: {added.new} new, {added.known} already there, {len(added.conflicts)} in conflict"
-    typer.echo(json.dumps(asdict(added), ensure_ascii=False) if as_json else line)
-    for conflict in added.conflicts[:SHOWN_CONFLICTS]:
-        talk(f"In conflict: {told(conflict, taxonomy)}")
-    if len(added.conflicts) > SHOWN_CONFLICTS:
-        talk(f"... and {len(added.conflicts) - SHOWN_CONFLICTS} more: `fewtag label list --conflicts`")
-    if added.run:
-        talk(f"`fewtag label undo --run {added.run}` takes this import back.")
-    talk("Next: `fewtag train` learns from them.")
-
-
-def told(conflict: Conflict, taxonomy: Taxonomy) -> str:
-    """Say who says what of a product, the last of whom is learnt from."""
-    words = []
-    for each in conflict.sayings:
-        category = taxonomy.path(each.category) if each.category in taxonomy else each.category
-        words.append(f"{each.source} says {'not ' if each.negative else ''}{category}")
-    return f"{conflict.product_id}: {', '.join(words)}"
-
-
-def login() -> str:
-    """Return who is at the terminal."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # no such user, as in some containers, and no USER either
-        return "someone"
-
-
-def open_workspace(named: Path | None) -> Workspace:
-    """Find the workspace that a command works in."""
-    from fewtag.workspace import Workspace
-
-    return Workspace.find(Path.cwd(), named)
-
-
 def talk_of_doubts(tagger: Tagger, shown: int) -> None:
     """Say what is doubtful, the first few of it."""
     doubts = tagger.doubts()
@@ -518,17 +350,3 @@ def write_rows(rows: Iterator[dict[str, Any]], out: Path | None) -> None:
 
     count = with_bars(write_tags, rows, out) if out else with_bars(stream_csv, rows, sys.stdout)
     talk(f"{count} products written to {out or 'standard output'}")
-
-
-def with_bars(work: Callable[..., T], *arguments: Any) -> T:
-    """Do something that takes long with its progress shown."""
-    from fewtag.progress import shown
-
-    with shown():
-        return work(*arguments)
-
-
-def talk(*lines: str) -> None:
-    """Say something to the person at the terminal."""
-    for line in lines:
-        typer.echo(line, err=True)
