@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -22,9 +22,11 @@ from fewtag.errors import FewtagError
 from fewtag.terminal import AsJson, ProductId, Stoppable, WorkspaceFolder, open_workspace, talk, with_bars
 
 if TYPE_CHECKING:
+    from fewtag.status import BranchStatus
     from fewtag.store import StoredTag
     from fewtag.tagger import Explanation, Tagger
     from fewtag.taxonomy import Taxonomy
+    from fewtag.training import Training
 
 app = typer.Typer(
     cls=Stoppable,
@@ -40,6 +42,8 @@ app.add_typer(label_app, name="label")
 TaxonomyFile = Annotated[Path, typer.Argument(metavar="TAXONOMY", help="The taxonomy.yaml.")]
 NewWorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", help="The folder to keep everything in, instead of .fewtag here.")]
 OutFile = Annotated[Path | None, typer.Option("-o", "--out", help="Where to write: .csv, .jsonl or .parquet; else CSV to stdout.")]
+
+Rung = Literal["auto", "few-shot", "fine-tune"]
 
 SHOWN = 20
 LOW_PRECISION = 0.5
@@ -108,31 +112,56 @@ def bootstrap(
 @app.command()
 def train(
     catalogue: Annotated[Path | None, typer.Option(help="Products to tag, instead of the last bootstrap's catalogue.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Leave the encoder as it is: seconds instead of minutes.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Train nothing deep: seconds instead of minutes.")] = False,
+    rung: Annotated[Rung, typer.Option(help="few-shot, fine-tune or auto: few-shot, and fine-tune where labels are many.")] = "auto",
+    search: Annotated[int, typer.Option(metavar="N", help="Try so many settings of a fine-tune, and take the best.")] = 0,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the fine-tune, such as method=lora or epochs=3.")
+    ] = None,
+    tags: Annotated[float, typer.Option(metavar="WEIGHT", help="Let the fine-tune learn from sure tags too, beside a label's 1.")] = 0.0,
     workspace: WorkspaceFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Learn from the labels, and tag the catalogue anew. Interrupted, the same command goes on; unchanged, it does nothing.
 
-    Example: fewtag train --quick
+    Example: fewtag train --rung fine-tune --set method=lora --search 20
     """
+    from fewtag.models.fine_tune.settings import TrainSettings
     from fewtag.tagger import Tagger
 
+    deep = search or settings or tags or rung == "fine-tune"
+    if deep and (quick or rung == "few-shot"):
+        problem = "--search, --set and --tags are for a fine-tune, which --quick and --rung few-shot refuse"
+        raise FewtagError(problem, mend="leave one or the other out")
+    fine_tune = TrainSettings.parse(settings or ()) if deep else False if rung == "few-shot" else None
     tagger = Tagger.open(open_workspace(workspace).root)
-    outcome = with_bars(lambda: tagger.train(catalogue, tune=not quick))
+    tune = not quick and rung != "fine-tune"
+    outcome = with_bars(lambda: tagger.train(catalogue, tune=tune, fine_tune=fine_tune, trials=search, tags=tags))
     found = tagger.training
     if found:
         cold = len(tagger.classes_) - found.warm
         talk(f"Labels: {found.labels}, of {found.warm} categories; the other {cold} are guessed from their names")
-        talk(
-            f"Held out, encoder as it is: {found.held_out}; right without labels {found.zero_shot_accuracy:.3f}, with {found.accuracy:.3f}"
-        )
+        talk_of_training(found)
+    elif tagger.is_taught:
+        talk("There are denials alone: they are heeded for the very products, and teach nothing of others.")
     else:
         talk("All labels have been taken back, and what they taught is forgotten.")
     if outcome.unchanged:
         talk("Nothing has changed since the last training, and nothing was tagged anew.")
     typer.echo(json.dumps(asdict(outcome) | {"training": found and asdict(found)}) if as_json else str(outcome))
     talk("Next: `fewtag status` shows the categories, `fewtag export -o FILE` writes all tags.")
+
+
+def talk_of_training(found: Training) -> None:
+    """Say what each rung gained on the labels that it had not seen."""
+    for step in found.steps:
+        speaks = f"{step.stage} speaks for {sum(step.speaks)} categories"
+        talk(f"{speaks}; of {step.held_out} labels held out, right without it {step.below:.3f}, with {step.accuracy:.3f}")
+    if found.held_out and found.accuracy < found.zero_shot_accuracy:
+        talk(
+            f"Mind: of the labels held out, {found.zero_shot_accuracy:.3f} are right without any labels, and {found.accuracy:.3f} with"
+            " the others. More labels help; until then, `fewtag label undo --run N` takes an import back."
+        )
 
 
 @app.command()
@@ -190,8 +219,8 @@ def status(workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
         typer.echo(f"{found.tagged} tagged, {found.backed_off} backed off to a parent, {found.abstained} left open; {labels}")
         for stage, model, count in found.voices:
             typer.echo(f"{count} by {stage} ({model})")
-        if found.training:
-            print_branches(found.training)
+        if found.branches:
+            print_branches(found.branches)
         typer.echo(f"\n{'tags':>7}  {'confidence':>10}  category")
         for row in found.categories[:SHOWN]:
             typer.echo(f"{row.tags:>7}  {row.confidence:>10.2f}  {row.path}")
@@ -200,11 +229,15 @@ def status(workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
     talk("Next: `fewtag explain PRODUCT_ID`, or `fewtag tag FILE -o OUT` for other products.")
 
 
-def print_branches(training: dict[str, Any]) -> None:
-    """Print how the labels fared when they were held out, branch by branch."""
-    typer.echo(f"\n{'labels':>7}  {'right without':>13}  {'right with':>10}  held out, by branch")
-    for row in [*training["branches"], training | {"category": "all"}]:
-        typer.echo(f"{row['held_out']:>7}  {row['zero_shot_accuracy']:>13.2f}  {row['accuracy']:>10.2f}  {row['category']}")
+def print_branches(branches: Sequence[BranchStatus]) -> None:
+    """Print, branch by branch, the rungs, how its labels fare where they are held out, why, and what would help most."""
+    typer.echo(f"\n{'labels':>7}  {'F1 held out':>17}  branch: rungs; reason; what would help most")
+    for row in branches[:SHOWN]:
+        middle, low, high = row.f1
+        f1 = f"{middle:.2f} [{low:.2f}, {high:.2f}]" if row.held_out else "-"
+        typer.echo(f"{row.labels:>7}  {f1:>17}  {row.path}: {row.rungs}; {row.reason}; {row.help}")
+    if len(branches) > SHOWN:
+        typer.echo(f"    ... and {len(branches) - SHOWN} more: --json")
 
 
 @app.command()

@@ -28,15 +28,19 @@ from fewtag.errors import CatalogueError, FewtagError, ModelError, WorkspaceErro
 from fewtag.label_file import id_of_text
 from fewtag.labelling import add_labels
 from fewtag.labels import category_of, standing
-from fewtag.ladder import Ladder, Parts, Training
+from fewtag.ladder import Ladder, Plan
 from fewtag.models import Probabilities
+from fewtag.models.fine_tune.settings import TrainSettings
 from fewtag.models.presets import resolve
+from fewtag.parts import Parts
 from fewtag.progress import bar
 from fewtag.status import columns_of, tally
 from fewtag.store import SWEEPS, Ledger, Run, StoredTag
+from fewtag.students import students
 from fewtag.tagger_folder import TAXONOMY, SavedTagger, is_saved, read_saved, replacing_folder, whole, write_saved
 from fewtag.taxonomy import Taxonomy
 from fewtag.taxonomy_file import ModelSettings, read_taxonomy_file
+from fewtag.training import Training
 from fewtag.workspace import Workspace, now, write_atomically
 
 SPREAD_PRECISION: Final = 0.95
@@ -88,6 +92,9 @@ class Explanation:
     product: Product
     tag: Tag
     candidates: tuple[Candidate, ...]
+
+
+FineTuning = bool | TrainSettings | None
 
 
 class Tagger:
@@ -178,7 +185,7 @@ class Tagger:
             said = [f"encoder: character n-grams of the catalogue alone, as no encoder of this preset speaks '{language}'"]
         said.append(f"language model: {parts.lm.name}" if parts.lm else "language model: none, encoder scores decide alone")
         if self.settings.classifier:
-            said.append(f"classifier: {self.settings.classifier} is not used yet, as nothing is fine-tuned without labels")
+            said.append(f"classifier: {self.settings.classifier} is fine-tuned once labels are many")
         asked = [self.taxonomy[facet.id].name for facet in self.taxonomy.facets[1:] if facet.id]
         return [*said, f"facets not tagged yet: {', '.join(asked)}"] if asked else said
 
@@ -202,24 +209,32 @@ class Tagger:
             self._learn(catalogue)
             return self._sweep("bootstrap", ledger, catalogue, columns)
 
-    def train(self, products: Any = None, *, tune: bool = True) -> Outcome:
+    def train(
+        self, products: Any = None, *, tune: bool = True, fine_tune: FineTuning = None, trials: int = 0, tags: float = 0.0
+    ) -> Outcome:
         """Learn from the labels in the workspace's ledger, and tag the catalogue anew with what that teaches.
 
-        `tune` lets the encoder learn too, which takes minutes; without it, only a head on top of it does. Unchanged, it does nothing;
-        killed, the same call goes on. Raises ModelError where there are no labels.
+        `tune` lets the encoder learn too, which takes minutes; without it, only a head on top of it does. `fine_tune` is whether a
+        classifier is trained besides, or with which settings; None: where labels are many, and `tune` allows it. `trials` is how many
+        settings are tried first, and `tags`, 0 to 1, how much its own sure tags count in that, beside a label's 1 (Xie et al. 2020).
+        Unchanged, it does nothing; killed, the same call goes on. Raises ModelError where there are no labels.
         """
+        plan = Plan.of(tune, fine_tune, trials)
+        if not 0 <= tags < 1:
+            raise FewtagError(f"tags that are learnt from are to count {tags}", mend="give 0 or more, and less than a label's 1")
         catalogue, columns = self._begin(products)
         with self.workspace.lock(), Ledger.open(self.workspace.ledger) as ledger:
             self._learn(catalogue)
-            self._learn_labels(ledger, catalogue, tune)
+            self._learn_labels(ledger, catalogue, plan, tags)
             return self._sweep("train", ledger, catalogue, columns)
 
-    def fit(self, products: Any, labels: Sequence[str | None], *, tune: bool = True) -> Tagger:
+    def fit(self, products: Any, labels: Sequence[str | None], *, tune: bool = True, fine_tune: FineTuning = None) -> Tagger:
         """Add labels to what is known, and learn from all of them.
 
         `labels` has one entry per product: a category's id, full path or unique name, or None for a product without a label, which
-        tells what the catalogue is like. They go to the workspace's ledger as said by "python".
+        tells what the catalogue is like. They go to the workspace's ledger as said by "python". `tune` and `fine_tune` are as in `train`.
         """
+        plan = Plan.of(tune, fine_tune)
         listed = list(self._read(products))
         if not has_ids(products, self.columns):
             listed = [replace(product, id=id_of_text(product.text)) for product in listed]  # its place here is no name for later
@@ -237,7 +252,7 @@ class Tagger:
         with self.workspace.lock(), Ledger.open(self.workspace.ledger) as ledger:
             if not self._fitted:
                 self._learn(listed)
-            self._learn_labels(ledger, listed, tune)
+            self._learn_labels(ledger, listed, plan)
         return self
 
     def propagate(self, products: Any = None, *, precision: float = SPREAD_PRECISION, dry_run: bool = False) -> list[Tag]:
@@ -283,6 +298,11 @@ class Tagger:
                     ledger.add_tags(run, before.model, [before.tag])
             ledger.finish_run(run)
             return len(undone)
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether any label is heeded."""
+        return bool(self._ladder.learnt)
 
     @property
     def training(self) -> Training | None:
@@ -435,17 +455,20 @@ class Tagger:
                 self._ladder.load_training(place)
                 self._trained = saved.trained
 
-    def _learn_labels(self, ledger: Ledger, catalogue: Sequence[Product], tune: bool) -> None:
+    def _learn_labels(self, ledger: Ledger, catalogue: Sequence[Product], plan: Plan, tags: float = 0.0) -> None:
         """Learn from the labels that hold, unless that has been done with just these."""
         products, labels = self._labels(ledger)
-        if self._trained and all(label.negative for label in labels):  # all that it was trained on has been taken back
+        if self._trained and not labels:  # all that it was trained on has been taken back
             self._ladder.forget()
             self._trained = ""
             self._save_here()
             return
-        trained = _digest([repr((products, labels)), str(tune), *self._grounds()])
+        trained = _digest([repr((products, labels)), repr(plan), str(tags), *self._grounds()])
         if self._trained != trained:
-            self._ladder.train(products, labels, catalogue, tune)
+            sure = (stored.tag for stored in ledger.latest()) if tags else ()
+            own = students(sure, catalogue, labels, self.taxonomy.primary.index, tags)
+            taught = [*products, *(product for product, _ in own)]
+            self._ladder.train(taught, [*labels, *(label for _, label in own)], catalogue, plan)
             self._trained = trained
         self._save_here()
 
@@ -472,17 +495,24 @@ class Tagger:
         fingerprint = _digest([self._fitted, self._trained, str(self.precision), repr(replace(columns, where=""))])  # lines move
         if ledger.has_swept(fingerprint):
             return Outcome(*tally(ledger, self.taxonomy.primary), unchanged=True)
-        settings = {"precision": self.precision, "preset": self.settings.preset, "columns": asdict(columns)}
+        settings = {"precision": self.precision, "preset": self.settings.preset, "columns": asdict(columns)} | self._training_run()
         run = ledger.start_run(kind, fingerprint, self.taxonomy.version, self.seed, settings)
         resumed_at = ledger.tagged_count(run) if run.resumed else 0
         self._tag_all(ledger, run, catalogue, resumed_at)
         ledger.finish_run(run)
         return Outcome(*tally(ledger, self.taxonomy.primary), resumed_at)
 
+    def _training_run(self) -> dict[str, Any]:
+        """Tell of the training that a run's tags come from: what each rung was told, and what came of it."""
+        if not (found := self.training):
+            return {}
+        rungs = [{"stage": step.stage, "held_out": step.held_out, "accuracy": step.accuracy, **step.record} for step in found.steps]
+        return {"trained": self._trained, "labels": found.labels, "rungs": rungs}
+
     def _tag_all(self, ledger: Ledger, run: Run, products: Sequence[Product], start: int) -> None:
         with bar("tagging", len(products) - start) as done:
             for batch in self._batches(products[start:]):
-                ledger.add_tags(run, self._ladder.parts.identity, self._decide(batch))
+                ledger.add_tags(run, self._ladder.identity, self._decide(batch))
                 done.update(len(batch))
 
     def _decide(self, batch: Sequence[Product]) -> list[Tag]:

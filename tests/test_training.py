@@ -35,7 +35,7 @@ def test_labels_teach_what_names_do_not_say() -> None:
     tagger.fit([*TEXTS, *ODD], [None] * 8 + [TEA, TEA, "饮料 > 咖啡", "咖啡"])
     assert best(tagger, ["碧螺春 礼盒", "摩卡 挂耳"]) == [TEA, COFFEE]
     assert tagger.training is not None
-    assert (tagger.training.labels, tagger.training.warm, tagger.training.tuned) == (4, 2, False)
+    assert (tagger.training.labels, tagger.training.warm, tagger.training.steps[0].record) == (4, 2, {"tuned": False})
 
 
 def test_categories_without_labels_stay_reachable_and_on_their_rung() -> None:
