@@ -283,9 +283,10 @@ def explain(
 ) -> None:
     """Show why a product has its tag: its likeliest categories, and every tag that it has had.
 
-    similarity is how near the category's words are (the nearest stand in brackets), before what that makes of it as a probability,
-    calibrated the same with the encoder's bias taken out and a language model's opinion added, and probability what it is after
-    learning from the whole catalogue.
+    probability is what all of it comes to, zero-shot, few-shot and fine-tune what each of these rungs says alone, where it speaks for
+    the category. similarity is how near the category's words are (the nearest stand in brackets), before what that makes of it as a
+    probability, calibrated the same with the encoder's bias taken out and a language model's opinion added; zero-shot has learnt from
+    the whole catalogue besides.
 
     Example: fewtag explain SKU-4711
     """
@@ -305,12 +306,18 @@ def print_explanation(found: Explanation, history: Sequence[StoredTag], taxonomy
     """Print an explanation as a table, and below it every tag that the product has had."""
     said = taxonomy.path(found.tag.category) if found.tag.category else "left open"
     typer.echo(f"{found.product.id}: {found.product.text[:MOST]}\n-> {said}, {found.tag.confidence:.2f} ({found.tag.stage})\n")
-    typer.echo(f"{'probability':>11}  {'similarity':>10}  {'before':>6}  {'calibrated':>10}  category (nearest words)")
+    rungs = list(found.candidates[0].voices)
+    heads = "".join(f"  {rung:>9}" for rung in rungs)
+    typer.echo(f"{'probability':>11}{heads}  {'similarity':>10}  {'before':>6}  {'calibrated':>10}  category (nearest words)")
     for each in found.candidates:
+        said = "".join(f"  {'-' if value is None else format(value, '.3f'):>9}" for value in each.voices.values())
         typer.echo(
-            f"{each.probability:>11.3f}  {each.similarity:>10.3f}  {each.before_calibration:>6.3f}  {each.after_calibration:>10.3f}"
+            f"{each.probability:>11.3f}{said}  {each.similarity:>10.3f}  {each.before_calibration:>6.3f}  {each.after_calibration:>10.3f}"
             f"  {each.path} ({each.nearest})"
         )
+    for row in found.labels:
+        name = taxonomy.path(row.label.category) if row.label.category in taxonomy else row.label.category
+        typer.echo(f"{row.label.source} says {'not ' if row.label.negative else ''}{name} ({row.at})")
     typer.echo("")
     if history and history[0].tag.category != found.tag.category:
         typer.echo("The product's text, or what was learnt, has changed since the last bootstrap, which said:")

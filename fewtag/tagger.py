@@ -22,7 +22,7 @@ import numpy as np
 from fewtag import __version__
 from fewtag.catalogue import as_products, has_ids, read_catalogue
 from fewtag.catalogue_file import Columns
-from fewtag.core import Label, Product, Tag
+from fewtag.core import Label, Product, Stage, Tag
 from fewtag.decide import PRECISION, decide
 from fewtag.errors import CatalogueError, FewtagError, ModelError, WorkspaceError
 from fewtag.label_file import id_of_text
@@ -35,7 +35,7 @@ from fewtag.models.presets import resolve
 from fewtag.parts import Parts
 from fewtag.progress import bar
 from fewtag.status import columns_of, tally
-from fewtag.store import SWEEPS, Ledger, Run, StoredTag
+from fewtag.store import SWEEPS, Ledger, Run, StoredLabel, StoredTag
 from fewtag.students import students
 from fewtag.tagger_folder import TAXONOMY, SavedTagger, is_saved, read_saved, replacing_folder, whole, write_saved
 from fewtag.taxonomy import Taxonomy
@@ -74,7 +74,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One category of an explanation: its probability at the end, the stages that led there, and the phrase nearest to the product."""
+    """One category of an explanation: its probability at the end, the stages that led there, and the phrase nearest to the product.
+
+    `voices` is what each rung says of it alone, None where that rung does not speak for it.
+    """
 
     category: str
     path: str
@@ -83,15 +86,17 @@ class Candidate:
     before_calibration: float
     after_calibration: float
     nearest: str
+    voices: dict[Stage, float | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a product has its tag: the likeliest categories, best first."""
+    """Why a product has its tag: the likeliest categories, best first, and what people say of it, the oldest first."""
 
     product: Product
     tag: Tag
     candidates: tuple[Candidate, ...]
+    labels: tuple[StoredLabel, ...]
 
 
 FineTuning = bool | TrainSettings | None
@@ -334,6 +339,7 @@ class Tagger:
         taxonomy, evidence = self.taxonomy.primary, self._ladder.explain(product)
         [tag] = decide([product.id], evidence.probability[None], taxonomy, self.precision, self._ladder.stages)
         best = np.argsort(-evidence.probability, kind="stable")[:shortlist]
+        voices = self._ladder.voices(product)
         candidates = tuple(
             Candidate(
                 category := self.classes_[column],
@@ -343,10 +349,13 @@ class Tagger:
                 float(evidence.before_calibration[column]),
                 float(evidence.after_calibration[column]),
                 evidence.nearest[column],
+                {stage: None if np.isnan(said[column]) else float(said[column]) for stage, said in voices.items()},
             )
             for column in best
         )
-        return Explanation(product, tag, candidates)
+        with Ledger.open(self.workspace.ledger) as ledger:
+            held = standing(ledger.label_rows(), self.taxonomy).held
+        return Explanation(product, tag, candidates, tuple(row for row in held if row.label.product_id == product.id))
 
     def products(self) -> Iterator[Product]:
         """Yield the products of the catalogue that the taxonomy's file names; raises CatalogueError where it names none."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fewtag import Product, Tagger, Taxonomy, ladder
+from fewtag import ModelSettings, Product, Tagger, Taxonomy, ladder
 from fewtag.core import Label
 from fewtag.errors import FewtagError, LabelError, ModelError
 from fewtag.labelling import add_labels, take_back
+from fewtag.labels import category_of
 from fewtag.ladder import Ladder
+from fewtag.models.few_shot.rung import FewShot
+from fewtag.models.fine_tune.settings import TrainSettings
 from fewtag.store import Ledger
 from fewtag.workspace import Workspace
 
@@ -322,3 +326,102 @@ def test_labels_that_cannot_be_are_told(labels: list[str | None], error: type[Fe
     with pytest.raises(error) as told:
         shop().fit(TEXTS, labels)
     assert str(told.value) == said
+
+
+CLASSIFIER_SHOP = ["Drinks > Tea", "Drinks > Coffee", "Home > Soap"]
+WORDS = {"Tea": ["sencha", "assam", "oolong"], "Coffee": ["espresso", "mocha", "robusta"], "Soap": ["lather", "suds", "bar"]}
+SMALL = TrainSettings(epochs=2, batch_size=16, held_out=0.3)
+
+
+@pytest.fixture(scope="module")
+def english(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelSettings:
+    return ModelSettings(encoder=str(tiny_encoder), classifier=str(tiny_encoder))
+
+
+def texts_and_labels(per_class: int = 15) -> tuple[list[str], list[str]]:
+    rng = np.random.default_rng(0)
+    texts: dict[str, str] = {}
+    for name, words in WORDS.items():
+        size = len(texts) + per_class
+        while len(texts) < size:
+            texts.setdefault(f"{rng.choice(words)} {rng.choice(words)} no {rng.integers(100)}", name)
+    return list(texts), list(texts.values())
+
+
+def classifying(models: ModelSettings, workspace: Path | None = None) -> Tagger:
+    return Tagger(Taxonomy.from_paths(CLASSIFIER_SHOP), preset=models, workspace=workspace)
+
+
+def test_a_fine_tune_stands_above_the_other_rungs_and_tells_of_its_run(english: ModelSettings, tmp_path: Path) -> None:
+    texts, labels = texts_and_labels()
+    tagger = classifying(english, tmp_path / "one").fit(texts, labels, tune=False, fine_tune=SMALL)
+    assert tagger.training
+    first, second = tagger.training.steps
+    assert (first.stage, second.stage, second.held_out) == ("few-shot", "fine-tune", 12)
+    assert (second.record["classes"], second.record["held_out"], second.record["settings"]["epochs"]) == (3, 12, 2)
+    assert second.below == first.__class__.of_json(asdict(second)).below
+    saved = tmp_path / "saved"
+    tagger.save(saved)
+    loaded = Tagger.load(saved)
+    assert np.array_equal(loaded.predict_proba(texts), tagger.predict_proba(texts))
+    assert loaded.training == tagger.training
+    assert {tag.stage for tag in loaded.predict(texts)} <= {"few-shot", "fine-tune"}
+    again = classifying(english, tmp_path / "two").fit(texts, labels, tune=False, fine_tune=SMALL)
+    assert np.array_equal(again.predict_proba(texts), tagger.predict_proba(texts))
+    voices = tagger.explain(texts[0]).candidates[0].voices
+    assert list(voices) == ["zero-shot", "few-shot", "fine-tune"]
+
+
+def test_a_fine_tune_is_not_begun_on_few_labels_unless_it_is_asked_for(english: ModelSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts, labels = texts_and_labels(40)
+    monkeypatch.setattr(FewShot, "_tune", lambda *_: None)
+    for enough, expected in ((121, ["few-shot"]), (120, ["few-shot", "fine-tune"])):
+        monkeypatch.setattr(ladder, "MANY", enough)
+        training = classifying(english).fit(texts, labels).training
+        assert training
+        assert [step.stage for step in training.steps] == expected
+
+
+def test_too_few_labels_to_hold_some_out_are_no_reason_for_a_fine_tune(english: ModelSettings) -> None:
+    texts, labels = texts_and_labels(4)
+    with pytest.raises(ModelError, match="the labels are too few to hold some out, so that nothing could say whether a fine-tune helps"):
+        classifying(english).fit(texts, labels, tune=False, fine_tune=True)
+
+
+def test_where_no_classifier_speaks_the_language_a_fine_tune_is_refused() -> None:
+    with pytest.raises(ModelError, match="no classifier of this preset speaks 'zh' -> name one with"):
+        shop().fit(ODD, [TEA, TEA, COFFEE, COFFEE], tune=False, fine_tune=True)
+
+
+def test_sure_tags_teach_the_classifier_alone_and_are_no_labels(english: ModelSettings, tmp_path: Path) -> None:
+    texts, labels = texts_and_labels()
+    more = [f"{word} {number}" for number, word in enumerate(["sencha", "suds", "mocha"] * 10)]
+    products = [Product(str(number), text) for number, text in enumerate([*texts, *more])]
+    tagger = classifying(english, tmp_path)
+    tagger.precision = 0.01
+    said = [(Label(str(row), category_of(label, tagger.taxonomy), "ann"), texts[row]) for row, label in enumerate(labels)]
+    add_labels(Workspace.create(tmp_path), tagger.taxonomy, said)
+    tagger.train(products, tune=False)
+    with Ledger.open(tagger.workspace.ledger) as ledger:
+        tags = [stored.tag for stored in ledger.latest() if stored.tag.category in tagger.classes_]
+    sure = sum(tag.confidence >= 0.9 and int(tag.product_id) >= 45 for tag in tags)
+    tagger.train(products, tune=False, fine_tune=SMALL, tags=0.3)
+    assert tagger.training
+    assert tagger.training.labels == 45
+    assert tagger.training.steps[1].record["examples"] == 45 - 12 + sure
+    assert {label.source for label, _ in tagger._ladder.learnt} == {"ann"}
+    assert tagger.train(products, tune=False, fine_tune=SMALL, tags=0.3).unchanged
+
+
+def test_a_denial_alone_is_heeded_and_teaches_nothing_of_others(tmp_path: Path) -> None:
+    tagger = shop(tmp_path)
+    products = [Product(str(number), text) for number, text in enumerate(TEXTS)]
+    tagger.bootstrap(products)
+    before = tagger.predict_proba(products)
+    add_labels(tagger.workspace, tagger.taxonomy, [(Label("0", TEA, "ann", negative=True), TEXTS[0])])
+    tagger.train(products, tune=False)
+    assert (tagger.training, tagger.is_taught) == (None, True)
+    after = Tagger.open(tmp_path).predict_proba(products)
+    assert after[0].argmax() != before[0].argmax() == tagger.classes_.index(TEA)
+    np.testing.assert_allclose(after[1:], before[1:], atol=1e-6)
+    assert tagger.train(products, tune=False).unchanged
