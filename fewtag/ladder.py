@@ -97,7 +97,8 @@ class Branch:
 @dataclass(frozen=True, slots=True)
 class Training:
     """What the last training came to: how many labels and warm categories, the blend's weights, and the share of held-out labels that
-    the zero-shot rung and the blend get right, in all and by branch; `seconds` is what it took."""
+    the zero-shot rung and the blend get right, in all and by branch; `seconds` is what it took. `tuned_before` is the revision of the
+    tuned encoder that it has kept or started from, if it has."""
 
     labels: int
     warm: int
@@ -108,6 +109,7 @@ class Training:
     accuracy: float
     branches: tuple[Branch, ...]
     seconds: float
+    tuned_before: str = ""
 
 
 class Ladder:
@@ -150,8 +152,9 @@ class Ladder:
         if not positive:
             mend = "say what some products are: `fewtag label import FILE`, or labels other than None"
             raise ModelError("there are no labels to learn from", mend=mend)
+        before = self._few_shot.tuned if self._few_shot else None
         rung = self._fresh_few_shot(tune)
-        rung.fit([*catalogue, *products], labels)  # the text that was labelled outlives what the catalogue says now
+        rung.fit([*catalogue, *products], labels, before)  # the text that was labelled outlives what the catalogue says now
         cold = 1 - rung.warm.mean()
         held = rung.held_out(products, labels, hide=min(0.5, float(cold)))
         labelled = {product.id: product for product in products}
@@ -168,13 +171,14 @@ class Ladder:
         self.training = Training(
             len(positive),
             int(rung.warm.sum()),
-            tune and self.parts.encoder is not None,
+            rung.tuned is not None,
             blend,
             len(held.row),
             _share_right(zero_shot, held.gold),
             _share_right(blended, held.gold),
             self._branches(zero_shot, blended, held.gold),
             round(time.monotonic() - start, 1),
+            before.source.revision if before and rung.starts_from(before) else "",
         )
         self._verdicts = Verdicts.of(products, labels, self.taxonomy)
         self.learnt = [(label, labelled[label.product_id].text) for label in labels]

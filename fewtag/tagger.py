@@ -443,10 +443,13 @@ class Tagger:
             self._trained = ""
             self._save_here()
             return
-        trained = _digest([repr((products, labels)), str(tune), *self._grounds()])
-        if self._trained != trained:
-            self._ladder.train(products, labels, catalogue, tune)
-            self._trained = trained
+
+        def fingerprint(training: Training | None) -> str:
+            tuned_before = [training.tuned_before] if training and training.tuned_before else []
+            return _digest([repr((products, labels)), str(tune), *tuned_before, *self._grounds()])
+
+        if self._trained != fingerprint(self.training):
+            self._trained = fingerprint(self._ladder.train(products, labels, catalogue, tune))
         self._save_here()
 
     def _labels(self, ledger: Ledger) -> tuple[list[Product], list[Label]]:

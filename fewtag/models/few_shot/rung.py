@@ -108,6 +108,10 @@ class FewShot:
             self._head = Head.fit(self._features(texts), classes, weights, len(self.classes_))
         return self
 
+    def starts_from(self, before: Tuned) -> bool:
+        """Return whether what is tuned here is what was tuned before, or has started from it."""
+        return self.tuned is not None and (self.tuned is before or self.tuned.record.started_from == before.source.identity)
+
     def log_probabilities(self, products: Sequence[Product]) -> Array:
         """Return float32 (n, n_classes), normalised over the warm classes, far below for the others."""
         texts, place = unique_texts(products)
