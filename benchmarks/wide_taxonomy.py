@@ -80,23 +80,27 @@ def main() -> None:
 
     tagger._ladder._fresh_few_shot = limited  # type: ignore[method-assign, assignment]
     start = time.monotonic()
+    gold = [ids[row] for row in tested.tolist()]
 
     def say(what: str) -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(f"{what}: {time.monotonic() - start:.0f} s, {peak:.2f} GiB at most", flush=True)
+        print(f"{time.monotonic() - start:>6.0f} s {peak:>6.2f} GiB at most | {what}", flush=True)
 
-    say(f"{len(ids)} categories under {len(taxonomy.roots)} roots, {len(titles)} labels")
-    gold = [ids[row] for row in tested.tolist()]
+    def judge(what: str) -> None:
+        tags = [tag.alternatives[0][0] for tag in tagger.predict(others)]
+        say(f"{what}: right of {len(others)} other titles {accuracy(tags, gold):.3f}")
+
+    say(f"{len(ids)} categories under {len(taxonomy.roots)} roots, {len(titles)} titles with labels")
     tagger.bootstrap(titles)
-    say("bootstrapped")
-    before = [tag.alternatives[0][0] for tag in tagger.predict(others)]
-    say(f"right of {len(others)} other titles without labels: {accuracy(before, gold):.3f}")
-    tagger.fit(titles, [ids[row] for row in rows.tolist()], tune=arguments.tuned)
-    say(f"trained, {tagger.training.seconds if tagger.training else 0:.0f} s of it")
-    after = [tag.alternatives[0][0] for tag in tagger.predict(others)]
-    say(f"right with labels, {'tuned' if arguments.tuned else 'encoder as it is'}: {accuracy(after, gold):.3f}")
-    tuned = tagger._ladder._few_shot and tagger._ladder._few_shot.tuned
-    print(tuned.record if tuned else "not tuned")
+    judge("bootstrapped, without labels")
+    tagger.fit(titles, [ids[row] for row in rows.tolist()], tune=False)
+    judge("trained, encoder as it is")
+    if arguments.tuned:
+        for what, tune in (("tuned", True), ("trained once more, quickly", False)):
+            tagger.fit(titles, [None] * len(titles), tune=tune)
+            judge(what)
+        few_shot = tagger._ladder._few_shot
+        print(few_shot.tuned.record if few_shot and few_shot.tuned else "not tuned")
 
 
 if __name__ == "__main__":
