@@ -205,8 +205,8 @@ class Tagger:
     def train(self, products: Any = None, *, tune: bool = True) -> Outcome:
         """Learn from the labels in the workspace's ledger, and tag the catalogue anew with what that teaches.
 
-        `tune` lets the encoder learn too, which takes minutes; without it, only a head on top of it does. Unchanged, it does nothing;
-        killed, the same call goes on. Raises ModelError where there are no labels.
+        `tune` lets the encoder learn too, which takes minutes; without it, only a head on top of what it has learnt so far does. Unchanged,
+        it does nothing; killed, the same call goes on. Raises ModelError where there are no labels.
         """
         catalogue, columns = self._begin(products)
         with self.workspace.lock(), Ledger.open(self.workspace.ledger) as ledger:
