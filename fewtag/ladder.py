@@ -197,12 +197,14 @@ class Ladder:
         """Let one rung after the other learn, and set each upon those below it."""
         spoke = {step.stage: np.array(step.speaks) for step, _ in self._above}
         few_shot = self._fresh_few_shot(plan.tune)
-        few_shot.fit([*course.catalogue, *course.products], course.taught)  # the text that was labelled outlives the catalogue's
+        before = next((rung.tuned for _, rung in self._above if isinstance(rung, FewShot)), None)
+        few_shot.fit([*course.catalogue, *course.products], course.taught, before)  # what was labelled outlives the catalogue's text
         cold = 1 - float(few_shot.warm.mean())
         held = few_shot.held_out(course.products, course.taught, hide=min(0.5, cold))
         zero_shot = self._log_zero_shot(course.asked(held.row)) if len(held.row) else held.log_probabilities
         heard = Held(zero_shot, held.log_probabilities, held.known, held.gold)
-        record = {"tuned": plan.tune and self.parts.encoder is not None}
+        started = before.source.revision if before and few_shot.starts_from(before) else ""
+        record = {"tuned": few_shot.tuned and asdict(few_shot.tuned.record), "tuned_before": started}
         first = climb("few-shot", heard, few_shot.warm, spoke.get("few-shot"), record)
         if not self._is_worth_a_fine_tune(course, plan, few_shot.warm):
             return ((first, few_shot),), Heard(zero_shot, first(heard.below, heard.above, heard.known), heard.gold)

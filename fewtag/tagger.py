@@ -219,9 +219,9 @@ class Tagger:
     ) -> Outcome:
         """Learn from the labels in the workspace's ledger, and tag the catalogue anew with what that teaches.
 
-        `tune` lets the encoder learn too, which takes minutes; without it, only a head on top of it does. `fine_tune` is whether a
-        classifier is trained besides, or with which settings; None: where labels are many, and `tune` allows it. `trials` is how many
-        settings are tried first, and `tags`, 0 to 1, how much its own sure tags count in that, beside a label's 1 (Xie et al. 2020).
+        `tune` lets the encoder learn too, which takes minutes; without it, only a head on top of what it has learnt so far does.
+        `fine_tune` is whether a classifier is trained besides, or with which settings; None: where labels are many, and `tune` allows it.
+        `trials` is how many settings are tried first, and `tags`, 0 to 1, how much its own sure tags count there, beside a label's 1.
         Unchanged, it does nothing; killed, the same call goes on. Raises ModelError where there are no labels.
         """
         plan = Plan.of(tune, fine_tune, trials)
@@ -472,13 +472,16 @@ class Tagger:
             self._trained = ""
             self._save_here()
             return
-        trained = _digest([repr((products, labels)), repr(plan), str(tags), *self._grounds()])
-        if self._trained != trained:
+
+        def fingerprint(training: Training | None) -> str:
+            started_from = [training.tuned_before] if training and training.tuned_before else []
+            return _digest([repr((products, labels)), repr(plan), str(tags), *started_from, *self._grounds()])
+
+        if self._trained != fingerprint(self.training):
             sure = (stored.tag for stored in ledger.latest()) if tags else ()
             own = students(sure, catalogue, labels, self.taxonomy.primary.index, tags)
             taught = [*products, *(product for product, _ in own)]
-            self._ladder.train(taught, [*labels, *(label for _, label in own)], catalogue, plan)
-            self._trained = trained
+            self._trained = fingerprint(self._ladder.train(taught, [*labels, *(label for _, label in own)], catalogue, plan))
         self._save_here()
 
     def _labels(self, ledger: Ledger) -> tuple[list[Product], list[Label]]:

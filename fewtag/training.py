@@ -52,6 +52,11 @@ class Training:
     branches: tuple[Branch, ...]
     seconds: float
 
+    @property
+    def tuned_before(self) -> str:
+        """The revision of an encoder tuned before, which this training has kept or started from; empty where there was none."""
+        return next((step.record["tuned_before"] for step in self.steps if step.stage == "few-shot"), "")
+
     @classmethod
     def of_json(cls, about: dict[str, Any]) -> Training:
         """Read back what `dataclasses.asdict` made."""

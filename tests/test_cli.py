@@ -406,7 +406,7 @@ def test_explain_shows_the_candidates_and_the_history(tagged: Path, run: Run) ->
         "A3: 速溶咖啡 30条 早安",
         "-> 饮料 > 咖啡, 1.00 (zero-shot)",
         "",
-        "probability  similarity  before  calibrated  category (nearest words)",
+        "probability  zero-shot  similarity  before  calibrated  category (nearest words)",
     ]
     assert lines[4].startswith("      1.000")
     assert lines[4].endswith("  饮料 > 咖啡 (速溶咖啡)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from fewtag.errors import FewtagError, LabelError, ModelError
 from fewtag.labelling import add_labels, take_back
 from fewtag.labels import category_of
 from fewtag.ladder import Ladder
-from fewtag.models.few_shot.rung import FewShot
+from fewtag.models.few_shot import rung
 from fewtag.models.fine_tune.settings import TrainSettings
 from fewtag.store import Ledger
 from fewtag.workspace import Workspace
@@ -39,7 +40,7 @@ def test_labels_teach_what_names_do_not_say() -> None:
     tagger.fit([*TEXTS, *ODD], [None] * 8 + [TEA, TEA, "饮料 > 咖啡", "咖啡"])
     assert best(tagger, ["碧螺春 礼盒", "摩卡 挂耳"]) == [TEA, COFFEE]
     assert tagger.training is not None
-    assert (tagger.training.labels, tagger.training.warm, tagger.training.steps[0].record) == (4, 2, {"tuned": False})
+    assert (tagger.training.labels, tagger.training.warm, tagger.training.steps[0].record["tuned"]) == (4, 2, None)
 
 
 def test_categories_without_labels_stay_reachable_and_on_their_rung() -> None:
@@ -215,6 +216,65 @@ def test_the_same_labels_and_seed_give_the_same_bits() -> None:
     assert np.array_equal(one, other)
 
 
+@pytest.fixture
+def tunable(tiny_encoder: Path) -> Callable[..., Tagger]:
+    """Makes taggers whose encoder is small enough to be tuned in a second, and each of which stands for a process of its own."""
+    settings = ModelSettings(preset="embedded", encoder=str(tiny_encoder))
+    return lambda workspace=None: Tagger(Taxonomy.from_paths(PATHS, language="zh"), preset=settings, workspace=workspace)
+
+
+FOUR = [None] * 8 + [TEA, TEA, COFFEE, COFFEE]
+MORE = [None] * 2 + [SOAP, TOWEL] + [None] * 8
+
+
+def test_quick_training_keeps_the_encoder_that_was_tuned_and_unchanged_is_unchanged(
+    tunable: Callable[..., Tagger], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = tunable(tmp_path).fit([*TEXTS, *ODD], FOUR)
+    monkeypatch.setattr(rung, "tune", None)  # whatever would be tuned from here on is an error
+    quick = tunable(tmp_path).fit([*TEXTS, *ODD], MORE, tune=False)
+    assert first.training
+    assert quick.training
+    assert first.training.steps[0].record["tuned"]
+    assert (first.training.tuned_before, quick.training.labels, quick.training.warm) == ("", 6, 4)
+    assert quick.training.steps[0].record["tuned"] == first.training.steps[0].record["tuned"]
+    assert quick.training.tuned_before
+    assert best(quick, ["香皂 三块装", "纯棉毛巾"]) == [SOAP, TOWEL]
+    monkeypatch.setattr(Ladder, "train", None)
+    again = tunable(tmp_path).fit([*TEXTS, *ODD], MORE, tune=False)
+    assert np.array_equal(again.predict_proba(TEXTS), quick.predict_proba(TEXTS))
+
+
+@pytest.mark.slow
+def test_a_tuned_history_can_be_repeated_to_the_bit_and_what_was_taken_back_leaves_no_trace(
+    tunable: Callable[..., Tagger], tmp_path: Path
+) -> None:
+    def history(workspace: Path) -> list[Tagger]:
+        calls = [(FOUR, True), (MORE, False), (MORE, True), (MORE, True)]
+        return [tunable(workspace).fit([*TEXTS, *ODD], given, tune=tune) for given, tune in calls]
+
+    one, other = history(tmp_path / "one"), history(tmp_path / "other")
+    for mine, theirs in zip(one, other, strict=True):
+        assert np.array_equal(mine.predict_proba(TEXTS), theirs.predict_proba(TEXTS))
+    said = [tagger.training for tagger in one]
+    assert all(said)
+    tuned_before = [training.tuned_before for training in said if training]
+    assert tuned_before[0] == ""
+    assert tuned_before[1] == tuned_before[2] == tuned_before[3] != "", "kept, gone on from, and done once"
+    assert one[2].training
+    assert one[2].training.steps[0].record["tuned"]["started_from"].endswith(tuned_before[1])
+    with Ledger.open(tmp_path / "one" / "fewtag.db") as ledger:
+        soap = next(row.label for row in ledger.label_rows() if row.label.category == SOAP)
+    take_back(one[3].workspace, soap.product_id, "python")
+    fewer = [None] * 3 + [TOWEL] + [None] * 8
+    back = tunable(tmp_path / "one").fit([*TEXTS, *ODD], fewer)
+    assert back.training
+    assert (back.training.labels, back.training.tuned_before) == (5, "")
+    tunable(tmp_path / "afresh").fit([*TEXTS, *ODD], FOUR, tune=False)
+    afresh = tunable(tmp_path / "afresh").fit([*TEXTS, *ODD], fewer)
+    assert np.array_equal(back.predict_proba(TEXTS), afresh.predict_proba(TEXTS))
+
+
 def test_a_large_catalogue_tells_how_frequent_each_category_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two labels each; of 300 products without a label, nine of ten are soaps: what may be either is taken for soap."""
     pile = [f"礼盒 香皂 {number}" for number in range(270)] + [f"礼盒 茶叶 {number}" for number in range(30)]
@@ -374,7 +434,6 @@ def test_a_fine_tune_stands_above_the_other_rungs_and_tells_of_its_run(english: 
 
 def test_a_fine_tune_is_not_begun_on_few_labels_unless_it_is_asked_for(english: ModelSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     texts, labels = texts_and_labels(40)
-    monkeypatch.setattr(FewShot, "_tune", lambda *_: None)
     for enough, expected in ((121, ["few-shot"]), (120, ["few-shot", "fine-tune"])):
         monkeypatch.setattr(ladder, "MANY", enough)
         training = classifying(english).fit(texts, labels).training
