@@ -24,8 +24,9 @@ from product_sets import DATA, SOURCES, ProductSet, load
 
 from fewtag import Product, Taxonomy
 from fewtag.core import Label
-from fewtag.models.encoder import EMBEDDED, CachedEncoder, SentenceEncoder
+from fewtag.models.encoder import CachedEncoder, SentenceEncoder
 from fewtag.models.neighbours.rung import Neighbours, Spread
+from fewtag.models.source import EMBEDDED
 from fewtag.models.zero_shot.rung import ZeroShot
 
 CACHE: Final = Path(__file__).parent / ".cache"
