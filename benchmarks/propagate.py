@@ -201,7 +201,9 @@ def compare(name: str, rows: int, each: int, draws: range) -> None:
         figures = f"{coverage:>9.3f} {precision:>10.3f} {worst:>7.3f} {alone:>11.3f} {agreeing:>11.3f} {spent:>8.2f} {times:>6.1f}"
         print(f"{name:<12} {way:<28} {figures}", flush=True)
     for way in list(ways)[:2]:
-        print(f"{name:<12} {way:<28} right of tagged, draw by draw: {', '.join(f'{one.right}/{one.tagged}' for one in own[way])}", flush=True)
+        print(
+            f"{name:<12} {way:<28} right of tagged, draw by draw: {', '.join(f'{one.right}/{one.tagged}' for one in own[way])}", flush=True
+        )
 
 
 @dataclass

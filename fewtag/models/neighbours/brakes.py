@@ -91,7 +91,8 @@ def thresholds(sureness: Float, right: Booleans, said: npt.NDArray[np.int64], n_
         passing = np.flatnonzero((estimate >= precision) & (found >= PROOF))
         if len(passing):
             result[column] = sure[passing[-1]]
-    return np.maximum(result, 1 - LENIENCE * (1 - precision))
+    result[:] = np.maximum(result, 1 - LENIENCE * (1 - precision))
+    return result
 
 
 def usual_similarity(similarities: Float, owner: npt.NDArray[np.int64], n_classes: int) -> Float:
