@@ -24,8 +24,9 @@ from product_sets import DATA, SOURCES, ProductSet, load
 
 from fewtag import Product, Taxonomy
 from fewtag.core import Label
-from fewtag.models.encoder import EMBEDDED, CachedEncoder, SentenceEncoder
+from fewtag.models.encoder import CachedEncoder, SentenceEncoder
 from fewtag.models.neighbours.rung import Neighbours, Spread
+from fewtag.models.source import EMBEDDED
 from fewtag.models.zero_shot.rung import ZeroShot
 
 CACHE: Final = Path(__file__).parent / ".cache"
@@ -199,6 +200,10 @@ def compare(name: str, rows: int, each: int, draws: range) -> None:
         times = spent / float(np.median(seconds["fewtag"]))
         figures = f"{coverage:>9.3f} {precision:>10.3f} {worst:>7.3f} {alone:>11.3f} {agreeing:>11.3f} {spent:>8.2f} {times:>6.1f}"
         print(f"{name:<12} {way:<28} {figures}", flush=True)
+    for way in list(ways)[:2]:
+        print(
+            f"{name:<12} {way:<28} right of tagged, draw by draw: {', '.join(f'{one.right}/{one.tagged}' for one in own[way])}", flush=True
+        )
 
 
 @dataclass

@@ -18,6 +18,7 @@ import typer
 
 from fewtag import __version__
 from fewtag.cli_label import label_app
+from fewtag.cli_propagate import propagate
 from fewtag.errors import FewtagError
 from fewtag.terminal import AsJson, ProductId, Stoppable, WorkspaceFolder, open_workspace, talk, with_bars
 
@@ -38,6 +39,7 @@ app = typer.Typer(
 taxonomy_app = typer.Typer(no_args_is_help=True, help="Check a taxonomy, or look at it.")
 app.add_typer(taxonomy_app, name="taxonomy")
 app.add_typer(label_app, name="label")
+app.command()(propagate)
 
 TaxonomyFile = Annotated[Path, typer.Argument(metavar="TAXONOMY", help="The taxonomy.yaml.")]
 NewWorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", help="The folder to keep everything in, instead of .fewtag here.")]
@@ -162,43 +164,6 @@ def talk_of_training(found: Training) -> None:
             f"Mind: of the labels held out, {found.zero_shot_accuracy:.3f} are right without any labels, and {found.accuracy:.3f} with"
             " the others. More labels help; until then, `fewtag label undo --run N` takes an import back."
         )
-
-
-@app.command()
-def propagate(
-    catalogue: Annotated[Path | None, typer.Option(help="Products to tag, instead of the last bootstrap's catalogue.")] = None,
-    precision: Annotated[float, typer.Option(help="The share of spread tags that is to be right, as far as labels can tell.")] = 0.95,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be spread, as CSV, and change nothing.")] = False,
-    undo: Annotated[int | None, typer.Option("--undo", metavar="RUN", help="Take back what an earlier propagation has spread.")] = None,
-    audit: Annotated[
-        int, typer.Option(metavar="N", help="Draw N spread tags for a person to look at, as CSV with a column for the answer.")
-    ] = 0,
-    workspace: WorkspaceFolder = None,
-) -> None:
-    """Spread labels to the unlabelled products that they safely speak for, over an index of nearest neighbours.
-
-    Example: fewtag propagate --dry-run --audit 50
-    """
-    from fewtag.models.neighbours.brakes import audit_sample
-    from fewtag.tag_file import SPREAD_COLUMNS, spread_rows, stream_csv
-    from fewtag.tagger import Tagger
-
-    tagger = Tagger.open(open_workspace(workspace).root)
-    if undo is not None:
-        typer.echo(f"{tagger.take_back(undo)} products have the tags again that they had before run {undo}")
-        return
-    found = with_bars(lambda: tagger.propagate(catalogue, precision=precision, dry_run=dry_run))
-    if dry_run or audit:
-        texts = {product.id: product.text for product in tagger.products()} if tagger.columns.file else {}
-        shown = audit_sample(found, audit) if audit else found
-        stream_csv(spread_rows(shown, texts, tagger.taxonomy), sys.stdout, SPREAD_COLUMNS)
-    talk(f"{len(found)} products would be tagged by their neighbours" if dry_run else f"{len(found)} products tagged by their neighbours")
-    if not found:
-        talk(f"Next: give more labels, or a lower --precision; these cannot prove that {precision:.0%} of what they spread would be right.")
-    elif not dry_run:
-        talk(f"Next: `fewtag propagate --undo {tagger.last_run()}` takes this back, `fewtag export -o FILE` writes all tags.")
-    else:
-        talk("Next: the same without --dry-run keeps these tags.")
 
 
 @app.command()

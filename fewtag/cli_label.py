@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 from dataclasses import asdict
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fewtag.errors import FewtagError
-from fewtag.terminal import AsJson, ProductId, WorkspaceFolder, open_workspace, talk
+from fewtag.terminal import AsJson, By, ProductId, WorkspaceFolder, login, open_workspace, talk
 
 if TYPE_CHECKING:
     from fewtag.labelling import Added
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 label_app = typer.Typer(no_args_is_help=True, help="Say which category is right, take it back, or look at what was said.")
 
-By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who says so, instead of your login name.")]
 
 SHOWN_CONFLICTS = 5
 
@@ -142,11 +140,3 @@ def told(conflict: Conflict, taxonomy: Taxonomy) -> str:
         category = taxonomy.path(each.category) if each.category in taxonomy else each.category
         words.append(f"{each.source} says {'not ' if each.negative else ''}{category}")
     return f"{conflict.product_id}: {', '.join(words)}"
-
-
-def login() -> str:
-    """Return who is at the terminal."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # no such user, as in some containers, and no USER either
-        return "someone"

@@ -180,6 +180,11 @@ class Ledger:
         with self._reading() as connection:
             return list(connection.execute(select(tags.c.product_id).where(tags.c.run_id == run.id).order_by(tags.c.seq)).scalars())
 
+    def written_by(self, run: Run) -> list[StoredTag]:
+        """Return the tags that a run has written, in its order, with their provenance."""
+        with self._reading() as connection:
+            return [_stored(row) for row in connection.execute(_PROVENANCE.where(tags.c.run_id == run.id).order_by(tags.c.seq))]
+
     def counts(self) -> dict[str | None, tuple[int, float]]:
         """Return, for every category that a latest tag names (None: abstained), how many do and their mean confidence."""
         with self._reading() as connection:

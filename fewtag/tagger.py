@@ -34,6 +34,7 @@ from fewtag.models.fine_tune.settings import TrainSettings
 from fewtag.models.presets import resolve
 from fewtag.parts import Parts
 from fewtag.progress import bar
+from fewtag.propagation import Propagation, done_already, less_sure
 from fewtag.status import columns_of, tally
 from fewtag.store import SWEEPS, Ledger, Run, StoredLabel, StoredTag
 from fewtag.students import students
@@ -41,7 +42,7 @@ from fewtag.tagger_folder import TAXONOMY, SavedTagger, is_saved, read_saved, re
 from fewtag.taxonomy import Taxonomy
 from fewtag.taxonomy_file import ModelSettings, read_taxonomy_file
 from fewtag.training import Training
-from fewtag.workspace import Workspace, now, write_atomically
+from fewtag.workspace import Workspace, write_atomically
 
 SPREAD_PRECISION: Final = 0.95
 TAGS_PER_BATCH: Final = 4096
@@ -131,6 +132,8 @@ class Tagger:
         """How many categories of the taxonomy's file have no id of their own."""
         self.workspace = Workspace(Path(workspace) if workspace else self._temporary())
         self.workspace.is_there()  # one that a newer fewtag made is refused now rather than after the work
+        self.propagation = Propagation()
+        """What the last propagation came to."""
         self._fitted = self._trained = ""
         self._revisions: dict[str, str] = {}
 
@@ -264,17 +267,27 @@ class Tagger:
         """Spread the labels in the workspace's ledger to the unlabelled products that they safely speak for, and return those tags.
 
         `precision` is the share of them that is to be right, as far as the labels themselves, each left out in turn, can tell; the other
-        rungs must not contradict. The tags go to the ledger as a run that `take_back` undoes, unless it is a `dry_run`.
+        rungs must not contradict, and what a trained model holds more surely stays. The tags go to the ledger as a run that `take_back`
+        undoes, unless it is a `dry_run`; unchanged, it writes nothing. `propagation` tells what it came to.
         """
         catalogue, _ = self._begin(products)
         with self.workspace.lock(), Ledger.open(self.workspace.ledger) as ledger:
             self._learn(catalogue)
-            found = self._ladder.propagate(catalogue, *self._labels(ledger), precision)
+            labels = self._labels(ledger)
+            fingerprint = _digest([self._fitted, repr(labels), str(precision)])
+            if not dry_run and (earlier := done_already(ledger, fingerprint)):
+                self.propagation = Propagation(earlier.id, unchanged=True)
+                return [stored.tag for stored in ledger.written_by(earlier)]
+            found = self._ladder.propagate(catalogue, *labels, precision)
+            kept = less_sure(found, (stored.tag for stored in ledger.latest()), self.taxonomy.primary)
+            found = [tag for tag in found if tag.product_id not in kept]
+            self.propagation = Propagation(left_alone=len(kept))
             if not dry_run:
-                settings = {"precision": precision}
-                run = ledger.start_run("propagate", _digest([repr(found), now()]), self.taxonomy.version, self.seed, settings)
-                ledger.add_tags(run, self._ladder.parts.identity, found)
+                run = ledger.start_run("propagate", fingerprint, self.taxonomy.version, self.seed, {"precision": precision})
+                if not ledger.tagged_count(run):  # a kill may have come between the tags and the end
+                    ledger.add_tags(run, self._ladder.parts.identity, found)
                 ledger.finish_run(run)
+                self.propagation = replace(self.propagation, run=run.id)
         return found
 
     def last_run(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import getpass
 import os
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 ProductId = Annotated[str, typer.Argument(metavar="PRODUCT_ID", help="As the catalogue has it.")]
 WorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", help="The .fewtag folder to use, instead of the nearest one.")]
+By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who says so, instead of your login name.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 T = TypeVar("T")
@@ -45,6 +47,14 @@ class Stoppable(TyperGroup):
                 raise typer.Exit(0) from None
             mend = "free some space and run the same command again"
             raise WorkspaceError("the disk is full", mend=mend, where=error.filename or "standard output") from None
+
+
+def login() -> str:
+    """Return who is at the terminal."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # no such user, as in some containers, and no USER either
+        return "someone"
 
 
 def open_workspace(named: Path | None) -> Workspace:

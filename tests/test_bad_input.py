@@ -459,6 +459,25 @@ LATER_MISTAKES = [
         "{shop}/.fewtag: there is nothing of run 9 to take back -> `fewtag propagate` names its run",
         ("propagate", "--undo", "9"),
     ),
+    Mistake(
+        "answers that are not there",
+        nothing,
+        "audit.csv: there is no such file -> name the file with the answers",
+        ("propagate", "--answers", "audit.csv"),
+    ),
+    Mistake(
+        "answers in a file that is no audit",
+        nothing,
+        "products.csv:1: there is no column 'product_id' -> fill in a file that `fewtag propagate --audit N` wrote, and keep its columns",
+        ("propagate", "--answers", "products.csv"),
+    ),
+    Mistake(
+        "an answer that is no word and no category",
+        write("audit.csv", "product_id,text,category,right\nA1,x,tea,y\nA2,x,tea,maybe\n"),
+        "audit.csv:3: 'right' holds 'maybe': there is no category 'maybe'"
+        " -> write y, n or a category: write an id, a full path or a unique name of the taxonomy",
+        ("propagate", "--answers", "audit.csv"),
+    ),
     Mistake("half a description of the tagger", write(f"{TAGGER}/tagger.json", "{"), DAMAGED, ("explain", "A1")),
     Mistake("no description of the tagger's models", write(f"{TAGGER}/tagger.json", '{"format": 1}'), DAMAGED, ("explain", "A1")),
     Mistake("a list for the tagger", write(f"{TAGGER}/tagger.json", "[]"), DAMAGED, ("tag", "products.csv")),

@@ -259,8 +259,34 @@ def test_propagate_shows_keeps_and_takes_back(shop: Path, run: Run) -> None:
     assert kept.talk[-1].startswith("Next: `fewtag propagate --undo 3` takes this back")
     count = int(kept.talk[0].split()[0])
     assert f"{count} by neighbours (character n-grams)" in run("status").out
+    again = run("propagate")
+    assert again.talk[0] == f"Nothing has changed since run 3: its {count} tags stand."
+    assert again.talk[-1].startswith("Next: `fewtag propagate --undo 3` takes this back")
+    audit(shop, shown)
+    answered = run("propagate", "--answers", "audit.csv", "--by", "bob")
+    # Wilson by hand for 1 of 2: (1/2 + z²/4 ± z sqrt(1/8 + z²/16)) / (1 + z²/2) with z = 1.96
+    told = "1 of 2 are right: a precision of 0.500, with 95% confidence between 0.095 and 0.905"
+    assert answered.out.splitlines() == [told, "2 labels: 2 new, 0 already there, 0 in conflict"]
+    assert answered.talk[:2] == [
+        "Rows without an answer: 1. Where those are the hard ones, the true precision is lower.",
+        "`fewtag label undo --run 4` takes this import back.",
+    ]
+    listed = list(csv.DictReader(io.StringIO(run("label", "list").out)))[-2:]
+    assert [(row["product_id"], row["negative"], row["source"]) for row in listed] == [
+        (shown[0]["product_id"], "False", "bob"),
+        (shown[1]["product_id"], "True", "bob"),
+    ]
+    assert run("label", "undo", "--run", "4").out == "2 labels taken back\n"
     assert run("propagate", "--undo", "3").out == f"{count} products have the tags again that they had before run 3\n"
     assert "neighbours" not in run("status").out
+
+
+def audit(shop: Path, rows: list[dict[str, str]]) -> None:
+    """Fill in three rows of an audit: right, wrong, and left open."""
+    with (shop / "audit.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(row | {"right": said} for row, said in zip(rows, ("y", "n", ""), strict=True))
 
 
 def test_status_shows_the_run_and_the_categories(tagged: Path, run: Run) -> None:

@@ -68,7 +68,7 @@ def test_among_many_vectors_most_of_the_nearest_are_found(number: int, monkeypat
     assert recall >= wanted
 
 
-@pytest.mark.parametrize(("size", "number"), [(10, 0), (10_000, 0), (10_001, 1), (50_001, 2), (400_001, 3), (3_000_001, 4)])
+@pytest.mark.parametrize(("size", "number"), [(10, 0), (4_000, 0), (4_001, 1), (50_001, 2), (400_001, 3), (3_000_001, 4)])
 def test_the_size_picks_the_kind(size: int, number: int) -> None:
     index = NeighbourIndex.for_size(size, 384)
     assert index.kind == KINDS[number]
@@ -94,7 +94,7 @@ def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_trained_on_is_drawn_from_all_and_is_no_more_than_needed() -> None:
     index = NeighbourIndex.for_size(20_000, 384, seed=5)
     sample = index.sample(20_000)
-    assert len(sample) == 64 * 128
+    assert len(sample) == 16 * 256
     assert len(set(sample.tolist())) == len(sample)
     assert sample.max() > 19_900 > 100 > sample.min()
     assert np.array_equal(sample, NeighbourIndex.for_size(20_000, 384, seed=5).sample(20_000))
@@ -103,7 +103,7 @@ def test_what_is_trained_on_is_drawn_from_all_and_is_no_more_than_needed() -> No
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_what_is_saved_and_loaded_finds_the_same_bits(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kind = replace(KINDS[number], up_to=float("inf"), spec=KINDS[number].spec.replace("128", "16"), cells=16 * number)
+    kind = replace(KINDS[number], up_to=float("inf"), spec=KINDS[number].spec.replace("256", "16"), cells=16 * number)
     monkeypatch.setattr(index_module, "KINDS", (kind,))
     vectors = clustered(2000)
     index = NeighbourIndex.of(vectors)

@@ -23,6 +23,7 @@ from fewtag.core import Label, Product
 from fewtag.errors import ModelError
 from fewtag.models.neighbours.brakes import (
     BOUND,
+    LENIENCE,
     SHRINKAGE,
     Sureness,
     audit_sample,
@@ -271,22 +272,31 @@ def test_a_threshold_holds_for_all_classes_together_and_for_each_alone() -> None
     said = np.arange(60) % 2
     right = np.ones(60, dtype=bool)
     right[[51, 53]] = False
-    zero, one = thresholds(sure, right, said, 2, 0.95)
-    expected = []
-    for column in (0, 1):
-        passing = [
-            sure[n - 1]
-            for n in range(1, 61)
-            if ((right & (said == column))[:n].sum() + SHRINKAGE * binomtest(int(right[:n].sum()), n).proportion_ci(BOUND, "wilson").low)
-            / ((said == column)[:n].sum() + SHRINKAGE)
-            >= 0.95
-            and (right & (said == column))[:n].any()
-        ]
-        expected.append(min(passing))
-    assert [zero, one] == pytest.approx(expected)
-    assert zero == sure[59] < one
-    assert thresholds(sure, right, said * 0, 2, 0.95).tolist() == [sure[59], np.inf]  # no label of class 1 was found again
+    for precision in (0.8, 0.93, 0.95):
+        expected = []
+        for column in (0, 1):
+            passing = []
+            for n in range(1, 61):
+                pooled = binomtest(int(right[:n].sum()), n).proportion_ci(BOUND, "wilson").low
+                found, own = (right & (said == column))[:n].sum(), (said == column)[:n].sum()
+                if found and pooled >= precision and (found + SHRINKAGE * pooled) / (own + SHRINKAGE) >= precision:
+                    passing.append(sure[n - 1])
+            expected.append(max(min(passing), 1 - LENIENCE * (1 - precision)))
+        assert thresholds(sure, right, said, 2, precision).tolist() == pytest.approx(expected)
+    zero, one = thresholds(sure, right, said, 2, 0.8)
+    assert zero == one == pytest.approx(0.6)  # less sure tags could be proven too, but each might be wrong with more than .4
+    assert thresholds(sure, right, said * 0, 2, 0.8).tolist() == pytest.approx([0.6, np.inf])  # no label of class 1 was found again
     assert np.isinf(thresholds(sure[:3], right[:3], said[:3], 2, 0.95)).all()
+
+
+def test_a_category_that_was_wrong_itself_needs_more_than_what_all_have_proven() -> None:
+    """All 100 labels of class 0 are right, and the one of class 1 that is found again comes with one that is not."""
+    sure = np.concatenate([np.linspace(0.99, 0.95, 100), [0.94, 0.93]])
+    right = np.array([True] * 101 + [False])
+    said = np.array([0] * 100 + [1, 1])
+    zero, one = thresholds(sure, right, said, 2, 0.95)
+    assert zero == 0.93
+    assert one == 0.94  # with the wrong one: (1 + 4 * .97) / (2 + 4) = .81
 
 
 def test_the_lower_bound_is_wilsons() -> None:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fewtag import ModelSettings, Product, Tagger, Taxonomy, ladder
-from fewtag.core import Label
+from fewtag.core import Label, Tag
 from fewtag.errors import FewtagError, LabelError, ModelError
 from fewtag.labelling import add_labels, take_back
 from fewtag.labels import category_of
 from fewtag.ladder import Ladder
 from fewtag.models.few_shot import rung
 from fewtag.models.fine_tune.settings import TrainSettings
-from fewtag.store import Ledger
+from fewtag.propagation import Propagation
+from fewtag.store import Ledger, ModelIdentity
 from fewtag.workspace import Workspace
 
 PATHS = ["饮料 > 茶叶", "饮料 > 咖啡", "日用 > 香皂", "日用 > 毛巾"]
@@ -343,6 +344,50 @@ def test_two_propagations_can_both_be_taken_back(labelled: tuple[Tagger, list[Pr
     tagger.take_back(first)
     with Ledger.open(tmp_path / "fewtag.db") as ledger:
         assert {each.tag.product_id: each.tag for each in ledger.latest()} == before
+
+
+def test_an_unchanged_propagation_writes_nothing_until_a_label_an_undo_or_a_training_comes_between(
+    labelled: tuple[Tagger, list[Product]], tmp_path: Path
+) -> None:
+    tagger, products = labelled
+    tags = tagger.propagate(products)
+    first = tagger.propagation
+    assert first == Propagation(run=tagger.last_run())
+    assert [(tag.product_id, tag.category) for tag in tagger.propagate(products)] == [(tag.product_id, tag.category) for tag in tags]
+    assert tagger.propagation == replace(first, unchanged=True)
+    with Ledger.open(tmp_path / "fewtag.db") as ledger:
+        assert len(ledger.history(tags[0].product_id)) == 2
+    tagger.take_back(first.run)
+    assert tagger.propagate(products) == tags
+    assert tagger.propagation == Propagation(run=first.run + 2)
+    add_labels(tagger.workspace, tagger.taxonomy, [(Label("P1", KINDS[1], "ann"), PILE[1])])
+    tagger.propagate(products)
+    assert not tagger.propagation.unchanged
+    tagger.train(products, tune=False)
+    tagger.propagate(products)
+    assert not tagger.propagation.unchanged
+
+
+def test_what_a_trained_model_holds_more_surely_stays(labelled: tuple[Tagger, list[Product]], tmp_path: Path) -> None:
+    tagger, products = labelled
+    would = tagger.propagate(products, dry_run=True)
+    other = next(category for category in (TEA, COFFEE) if category != would[0].category)
+    with Ledger.open(tmp_path / "fewtag.db") as ledger:
+        run = ledger.start_run("train", "by hand", tagger.taxonomy.version, 0, {})
+        trained = [
+            Tag(would[0].product_id, other, 0.999, "few-shot"),
+            Tag(would[1].product_id, would[1].category, 0.999, "few-shot"),
+            Tag(would[2].product_id, other, 0.5, "few-shot"),
+            Tag(would[3].product_id, "drinks", 0.999, "few-shot"),
+        ]
+        rest = [Tag(product.id, None, 0.1, "zero-shot") for product in products if product.id not in {tag.product_id for tag in trained}]
+        ledger.add_tags(run, ModelIdentity("by hand"), [*trained, *rest])
+        ledger.finish_run(run)
+    tags = tagger.propagate(products)
+    assert [tag.product_id for tag in tags] == [tag.product_id for tag in would[2:]]
+    assert tagger.propagation.left_alone == 2
+    with Ledger.open(tmp_path / "fewtag.db") as ledger:
+        assert ledger.history(would[0].product_id)[0].tag.stage == "few-shot"
 
 
 def test_a_dry_run_changes_nothing(labelled: tuple[Tagger, list[Product]], tmp_path: Path) -> None:

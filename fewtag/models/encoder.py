@@ -113,5 +113,8 @@ class CachedEncoder:
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Return float32 (n, dimensions), rows of length 1 within the precision of float16."""
-        self.prepare(texts)
+        try:
+            return self._cache.get(texts)
+        except KeyError:
+            self.prepare(texts)
         return self._cache.get(texts)

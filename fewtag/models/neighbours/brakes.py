@@ -1,7 +1,7 @@
 """What holds spreading back: how sure a spread tag is, from which sureness on it may go, and what an audit says of it afterwards.
 
 The trap: few labels prove little. Forty right of forty still leave room for one wrong in ten, so every threshold here rests on the
-lower end of an interval, and a category with few labels leans on what holds for all.
+lower end of an interval over all labels together. A category's own four can take trust away from it, and never add any.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ Float = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
 Item = TypeVar("Item")
 
-BOUND: Final = 0.8
-"""The level of the Wilson interval whose lower end is believed: in nine of ten cases the truth is better."""
+BOUND: Final = 0.6
+"""The level of the Wilson interval whose lower end is believed: in four of five cases the truth is better."""
+LENIENCE: Final = 2
+"""A tag may be wrong with this many times the probability that is allowed of all of them together, and no more."""
 RIDGE: Final = 0.05
 SMOOTHING: Final = 0.02
 """How far from 0 and 1 a held-out label's verdict is taken to be: so no number of right ones makes a tag certain."""
@@ -73,8 +75,9 @@ class Sureness:
 def thresholds(sureness: Float, right: Booleans, said: npt.NDArray[np.int64], n_classes: int, precision: float) -> Float:
     """Return from which sureness on a tag of each class may be spread, (n_classes,); infinity where the labels allow none.
 
-    From held-out labels: how sure (n,), whether right (n,), and the class that was said (n,). At a threshold, what a class got right
-    itself is pooled with the lower bound of what all classes got right there, which counts as `SHRINKAGE` labels.
+    From held-out labels: how sure (n,), whether right (n,), and the class that was said (n,). At a threshold, the lower bound of what all
+    classes got right there must reach the precision; so must what a class got right itself, pooled with that bound, which counts as
+    `SHRINKAGE` labels. And no tag is spread that is less sure than `LENIENCE` allows.
     """
     order = np.argsort(-sureness, kind="stable")
     sure, good, owner = sureness[order], right[order], said[order]
@@ -84,10 +87,11 @@ def thresholds(sureness: Float, right: Booleans, said: npt.NDArray[np.int64], n_
     for column in range(n_classes):
         own = owner == column
         found = np.cumsum(good & own)
-        estimate = (found + SHRINKAGE * pooled) / (np.cumsum(own) + SHRINKAGE)
+        estimate = np.minimum(pooled, (found + SHRINKAGE * pooled) / (np.cumsum(own) + SHRINKAGE))
         passing = np.flatnonzero((estimate >= precision) & (found >= PROOF))
         if len(passing):
             result[column] = sure[passing[-1]]
+    result[:] = np.maximum(result, 1 - LENIENCE * (1 - precision))
     return result
 
 
@@ -109,7 +113,7 @@ def wilson_lower(right: npt.NDArray[np.integer], of: npt.NDArray[np.integer]) ->
     """Return the lower end of Wilson's interval at the level `BOUND`, element by element.
 
     >>> wilson_lower(np.array([20]), np.array([20])).round(3).tolist()
-    [0.924]
+    [0.966]
     """
     from scipy.stats import norm
 

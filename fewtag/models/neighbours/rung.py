@@ -40,8 +40,29 @@ DOUBT: Final = 0.1
 CHANCE: Final = 2.0
 """Two products are neighbours where they are nearer than two drawn by lot: above those' median by so many times what lies from there down
 to their 16th percentile. The upper half is not asked, as in it are pairs of one category."""
-PAIRS: Final = 1000
+PAIRS: Final = 500
 BATCH: Final = 8192
+HELD: Final = 100_000
+"""The vectors of so many texts are held in memory (150 MB of 384 dimensions) while they are indexed; those of more are read again."""
+
+
+class Vectors:
+    """The vectors of texts, asked for several times: of few texts they are encoded once, of many each time, for memory's sake."""
+
+    def __init__(self, encoder: Encoder, texts: Sequence[str]) -> None:
+        self._encoder, self._texts = encoder, texts
+        self._held = encoder.encode(texts) if len(texts) <= HELD else None
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def of(self, rows: Rows) -> Array:
+        """Return the vectors of some rows, float32 (len(rows), dimensions)."""
+        return self._encoder.encode([self._texts[row] for row in rows]) if self._held is None else self._held[rows]
+
+    def between(self, start: int, end: int) -> Array:
+        """Return the vectors of rows `start` to `end` - 1, or as many of them as there are."""
+        return self._encoder.encode(self._texts[start:end]) if self._held is None else self._held[start:end]
 
 
 class Neighbours:
@@ -66,8 +87,9 @@ class Neighbours:
         """
         said = gather(self.taxonomy, products, labels)
         self._forbidden = said.forbidden
-        labelled = self._build(said)
-        cosines, rows, label_cosines, nearest_labels = self._neighbours(said, labelled)
+        vectors = Vectors(self.encoder, said.texts)
+        labelled = self._build(said, vectors)
+        cosines, rows, label_cosines, nearest_labels = self._neighbours(vectors, labelled)
         self._scales, crowding = scale(cosines), cosines[:, : K // 2].mean(axis=1)
         rows[cosines < self._chance] = -1
         heard = reach(neighbour_graph(cosines, rows), self._seeds(said, label_cosines[:, 0], nearest_labels[:, 0]))
@@ -108,31 +130,30 @@ class Neighbours:
             raise ValueError(f"others must be of shape {wanted}, not {others.shape}")
         return self._spreading.spread(others, precision)
 
-    def _build(self, said: Said) -> NeighbourIndex:
+    def _build(self, said: Said, vectors: Vectors) -> NeighbourIndex:
         """Index all texts, and return the index of the labelled ones."""
-        texts = said.texts
-        some = np.random.default_rng(self.seed).permutation(len(texts))[:PAIRS]
-        vectors = self.encoder.encode([texts[row] for row in np.sort(some)])
-        pairs = (vectors @ vectors.T)[~np.eye(len(vectors), dtype=np.bool_)]
+        n = len(vectors)
+        some = vectors.of(np.sort(np.random.default_rng(self.seed).permutation(n)[:PAIRS]))
+        pairs = (some @ some.T)[np.triu_indices(len(some), 1)]
         low, middle = np.quantile(pairs, [0.16, 0.5]) if len(pairs) else (0.0, 0.0)
         self._chance = float(middle + CHANCE * (middle - low))
-        self._index = NeighbourIndex.for_size(len(texts), vectors.shape[1], seed=self.seed)
-        sample = self._index.sample(len(texts))
+        self._index = NeighbourIndex.for_size(n, some.shape[1], seed=self.seed)
+        sample = self._index.sample(n)
         if len(sample):
-            self._index.train(self.encoder.encode([texts[row] for row in sample]))
-        self._index.add(self.encoder.encode(texts[at : at + BATCH]) for at in range(0, len(texts), BATCH))
+            self._index.train(vectors.of(sample))
+        self._index.add(vectors.between(at, at + BATCH) for at in range(0, n, BATCH))
         if not len(said.rows):
-            return NeighbourIndex.for_size(0, vectors.shape[1])
-        return NeighbourIndex.of(self.encoder.encode([texts[row] for row in said.rows]), seed=self.seed)
+            return NeighbourIndex.for_size(0, some.shape[1])
+        return NeighbourIndex.of(vectors.of(said.rows), seed=self.seed)
 
-    def _neighbours(self, said: Said, labelled: NeighbourIndex) -> tuple[Array, Rows, Array, npt.NDArray[np.int32]]:
+    def _neighbours(self, texts: Vectors, labelled: NeighbourIndex) -> tuple[Array, Rows, Array, npt.NDArray[np.int32]]:
         """Return each text's neighbours among all, cosines and rows (n, K), and its nearest labels, (n, NEAREST_LABELS)."""
-        n, width = len(said.texts), min(NEAREST_LABELS, max(1, len(labelled)))
+        n, width = len(texts), min(NEAREST_LABELS, max(1, len(labelled)))
         cosines, rows = np.empty((n, K), dtype=np.float32), np.empty((n, K), dtype=np.int64)
         label_cosines, labels = np.empty((n, width), dtype=np.float32), np.empty((n, width), dtype=np.int32)
         with bar("finding neighbours", n) as done:
             for at in range(0, n, BATCH):
-                vectors = self.encoder.encode(said.texts[at : at + BATCH])
+                vectors = texts.between(at, at + BATCH)
                 here = slice(at, at + len(vectors))
                 cosines[here], rows[here] = without_self(*self._index.search(vectors, K + 1), first=at)
                 label_cosines[here], labels[here] = labelled.search(vectors, width)

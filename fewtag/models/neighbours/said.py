@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from fewtag.errors import ModelError
 from fewtag.taxonomy import Taxonomy
 
 Rows = npt.NDArray[np.int64]
+WORDS: Final = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,8 @@ def fold(text: str) -> str:
     >>> fold("Earl-Grey  TEA, 100 ct."), fold("！")
     ('earl grey tea 100 ct', '！')
     """
-    return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())) or text
+    plain = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(WORDS.findall(plain)) or text
 
 
 @dataclass(frozen=True, slots=True)

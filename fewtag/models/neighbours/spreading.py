@@ -94,8 +94,8 @@ class Spreading:
                 rows = open_rows[start : start + BATCH]
                 spoken = self.speak(rows, others)
                 sure = lesson.sureness(spoken.signs)
-                for at in np.flatnonzero(self._may_go(rows, spoken, sure, lesson, others)):
-                    found.update(self._spreads(int(rows[at]), int(spoken.said[at]), float(sure[at])))
+                go = np.flatnonzero(self._may_go(rows, spoken, sure, lesson, others))
+                found.update(self._spreads(rows[go], spoken.said[go], sure[go]))
                 done.update(len(rows))
         return [found[number] for number in sorted(found)]
 
@@ -163,15 +163,21 @@ class Spreading:
             go &= other[np.arange(len(rows)), spoken.said] >= CONTRADICTION * other.max(axis=1)
         return np.asarray((go | (self.said.owner_of(rows) == spoken.said)) & (spoken.said >= 0))
 
-    def _spreads(self, row: int, column: int, sure: float) -> Iterator[tuple[int, Spread]]:
-        """Yield a spread for each product of a text that has no label itself and may be of that class."""
-        labels, cosines = self.labels[row], self.cosines[row]
-        mine = [at for at, label in enumerate(labels) if label >= 0 and self.said.owner[label] == column][:SOURCES]
-        sources = tuple((self.said.speaker[labels[at]], float(cosines[at])) for at in mine)
-        for number in self.said.open_products(row):
-            product_id = self.said.ids[number]
-            if column not in self.said.forbidden.get(f"#{product_id}", ()):
-                yield int(number), Spread(product_id, self.classes[column], sure, sources)
+    def _spreads(self, rows: Rows, said: Rows, sure: Float) -> Iterator[tuple[int, Spread]]:
+        """Yield a spread for each product of some rows that has no label itself and may be of the class said of its row."""
+        labels = self.labels[rows]
+        mine = (labels >= 0) & (self.said.owner[labels] == said[:, None])
+        first = np.argsort(~mine, axis=1, kind="stable")[:, :SOURCES]
+        nearest, cosines = (np.take_along_axis(each, first, axis=1).tolist() for each in (labels, self.cosines[rows]))
+        speaker, forbidden = self.said.speaker, self.said.forbidden
+        told = zip(rows.tolist(), said.tolist(), sure.tolist(), mine.sum(axis=1).tolist(), nearest, cosines, strict=True)
+        for row, column, confidence, count, from_labels, from_cosines in told:
+            names = [speaker[label] for label in from_labels[:count]]
+            sources = tuple(zip(names, from_cosines[:count], strict=True))
+            for number in self.said.open_products(row).tolist():
+                product_id = self.said.ids[number]
+                if not forbidden or column not in forbidden.get(f"#{product_id}", ()):
+                    yield number, Spread(product_id, self.classes[column], confidence, sources)
 
 
 def _lead(values: Array, best: Rows) -> Array:

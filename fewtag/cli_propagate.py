@@ -1,0 +1,90 @@
+"""The command `fewtag propagate`: it spreads labels, takes that back, and has a person look at a sample of it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fewtag.cli_label import print_added
+from fewtag.terminal import By, WorkspaceFolder, login, open_workspace, talk, with_bars
+
+if TYPE_CHECKING:
+    from fewtag.tagger import Tagger
+
+
+def propagate(
+    catalogue: Annotated[Path | None, typer.Option(help="Products to tag, instead of the last bootstrap's catalogue.")] = None,
+    precision: Annotated[float, typer.Option(help="The share of spread tags that is to be right, as far as labels can tell.")] = 0.95,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be spread, as CSV, and change nothing.")] = False,
+    undo: Annotated[int | None, typer.Option("--undo", metavar="RUN", help="Take back what an earlier propagation has spread.")] = None,
+    audit: Annotated[
+        int, typer.Option(metavar="N", help="Draw N spread tags for a person to look at, as CSV with a column for the answer.")
+    ] = 0,
+    answers: Annotated[
+        Path | None, typer.Option("--answers", metavar="FILE", help="Take an audit's answers: how right the tags are, and new labels.")
+    ] = None,
+    by: By = None,
+    workspace: WorkspaceFolder = None,
+) -> None:
+    """Spread labels to the unlabelled products that they safely speak for, over an index of nearest neighbours. Unchanged, it does nothing.
+
+    An audit's column 'right' is for a person: y, n or the right category. With --answers it comes back as a figure and as labels.
+
+    Example: fewtag propagate --dry-run --audit 50 > audit.csv
+    """
+    from fewtag.models.neighbours.brakes import audit_sample
+    from fewtag.tag_file import SPREAD_COLUMNS, spread_rows, stream_csv
+    from fewtag.tagger import Tagger
+
+    tagger = Tagger.open(open_workspace(workspace).root)
+    if undo is not None:
+        typer.echo(f"{tagger.take_back(undo)} products have the tags again that they had before run {undo}")
+        return
+    if answers:
+        take_answers(tagger, answers, by or login())
+        return
+    found = with_bars(lambda: tagger.propagate(catalogue, precision=precision, dry_run=dry_run))
+    if dry_run or audit:
+        texts = {product.id: product.text for product in tagger.products()} if tagger.columns.file else {}
+        shown = audit_sample(found, audit) if audit else found
+        stream_csv(spread_rows(shown, texts, tagger.taxonomy), sys.stdout, SPREAD_COLUMNS)
+    if audit and found:
+        talk("Write y, n or the right category into the column 'right': `fewtag propagate --answers FILE` counts, and learns from it.")
+    talk_of_propagation(tagger, len(found), precision, dry_run)
+
+
+def talk_of_propagation(tagger: Tagger, count: int, precision: float, dry_run: bool) -> None:
+    """Say what a propagation came to, and what to do next."""
+    said = tagger.propagation
+    if said.unchanged:
+        talk(f"Nothing has changed since run {said.run}: its {count} tags stand.")
+    else:
+        talk(f"{count} products would be tagged by their neighbours" if dry_run else f"{count} products tagged by their neighbours")
+    if said.left_alone:
+        talk(f"{said.left_alone} products keep the tag of a trained model, which is at least as sure.")
+    if not count:
+        talk(f"Next: give more labels, or a lower --precision; these cannot prove that {precision:.0%} of what they spread would be right.")
+    elif not dry_run:
+        talk(f"Next: `fewtag propagate --undo {said.run}` takes this back, `fewtag export -o FILE` writes all tags.")
+    else:
+        talk("Next: the same without --dry-run keeps these tags.")
+
+
+def take_answers(tagger: Tagger, file: Path, source: str) -> None:
+    """Print how right an audit found what was spread, and add its answers as labels."""
+    from fewtag.audit_file import read_answers
+    from fewtag.labelling import add_labels
+    from fewtag.models.neighbours.brakes import audited_precision
+
+    found = read_answers(file, tagger.taxonomy, tagger.products() if tagger.columns.file else None, source)
+    low, high = audited_precision(found.right, found.answered)
+    share = found.right / found.answered
+    typer.echo(
+        f"{found.right} of {found.answered} are right: a precision of {share:.3f}, with 95% confidence between {low:.3f} and {high:.3f}"
+    )
+    if found.unanswered:
+        talk(f"Rows without an answer: {found.unanswered}. Where those are the hard ones, the true precision is lower.")
+    print_added(add_labels(tagger.workspace, tagger.taxonomy, found.labels, file), tagger.taxonomy, as_json=False)

@@ -1,0 +1,49 @@
+"""What keeps a propagation from being repeated, and from writing over what a trained model knows better.
+
+The trap: whether anything has changed is not a matter of labels alone. A training or an undo in between has put other tags in the place of
+what was spread, so only what the last run of all of these kinds was counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fewtag.core import Tag
+from fewtag.store import SWEEPS, Ledger, Run
+from fewtag.taxonomy import Taxonomy
+
+TRAINED: Final = ("few-shot", "fine-tune")
+"""The stages that have learnt from labels themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Propagation:
+    """What a propagation came to: its run (0 for a dry one), how many products kept a trained model's tag, and whether it did nothing."""
+
+    run: int = 0
+    left_alone: int = 0
+    unchanged: bool = False
+
+
+def done_already(ledger: Ledger, fingerprint: str) -> Run | None:
+    """Return the propagation with this fingerprint, where it has finished and no run since then has changed a tag."""
+    last = ledger.last_run("propagate", "undo", *SWEEPS)
+    return Run(last.id) if last and last.kind == "propagate" and last.fingerprint == fingerprint and last.finished else None
+
+
+def less_sure(spread: Sequence[Tag], held: Iterable[Tag], taxonomy: Taxonomy) -> set[str]:
+    """Return the ids of products that a trained model holds for an assignable category at least as surely as the tag spread to them.
+
+    >>> taxonomy = Taxonomy.from_paths(["tea", "jam"])
+    >>> held = [Tag("1", "tea", 0.98, "few-shot"), Tag("2", "tea", 0.9, "few-shot"), Tag("3", "tea", 0.99, "zero-shot")]
+    >>> less_sure([Tag(each, "jam", 0.95, "neighbours") for each in "123"], held, taxonomy)
+    {'1'}
+    """
+    sureness = {tag.product_id: tag.confidence for tag in spread}
+    return {
+        tag.product_id
+        for tag in held
+        if tag.stage in TRAINED and tag.category in taxonomy.index and tag.confidence >= sureness.get(tag.product_id, 2)
+    }
