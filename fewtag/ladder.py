@@ -20,10 +20,12 @@ from fewtag.blend import Blend
 from fewtag.catalogue import unique_texts
 from fewtag.core import Label, Product, Stage, Tag
 from fewtag.errors import ModelError
+from fewtag.gate import SILENT, Gate, hidden_classes, join
 from fewtag.label_file import id_of_text
 from fewtag.models import Probabilities
 from fewtag.models.calibrate import TINY, log_softmax, proportions
 from fewtag.models.encoder import CachedEncoder, Encoder, SentenceEncoder
+from fewtag.models.few_shot.head import HeldOut
 from fewtag.models.few_shot.rung import FewShot
 from fewtag.models.neighbours.rung import Neighbours
 from fewtag.models.presets import Preset
@@ -37,6 +39,7 @@ from fewtag.taxonomy import Taxonomy
 from fewtag.workspace import Workspace
 
 Array = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
 
 A_PERSONS_WORD: Final = 50.0
 """What a label is worth in log-odds: more than any model says."""
@@ -96,13 +99,14 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What the last training came to: how many labels and warm categories, the blend's weights, and the share of held-out labels that
-    the zero-shot rung and the blend get right, in all and by branch; `seconds` is what it took."""
+    """What the last training came to: how many labels and warm categories, the weights of the blend and of the gate, and the share of
+    held-out labels that the zero-shot rung and both together get right, in all and by branch; `seconds` is what it took."""
 
     labels: int
     warm: int
     tuned: bool
     blend: Blend
+    gate: Gate
     held_out: int
     zero_shot_accuracy: float
     accuracy: float
@@ -157,19 +161,16 @@ class Ladder:
         labelled = {product.id: product for product in products}
         asked = [labelled[label.product_id] for label in positive]
         zero_shot = self._log_zero_shot([asked[row] for row in held.row]) if len(held.row) else held.log_probabilities
-        blend = Blend.prior(1 - float(cold))
-        if len(held.row):
-            # A category without labels is never the truth here: it stays out, so that it is not learnt to be unlikely.
-            warm, column = rung.warm, np.cumsum(rung.warm) - 1
-            voices = zero_shot[:, warm], held.log_probabilities[:, warm], held.known[:, warm]
-            blend = Blend.fit(*voices, column[held.gold], 1 - float(cold))
-        blended = blend(zero_shot, held.log_probabilities, held.known)
+        blend, gate = fitted(zero_shot, held, rung.warm)
+        log_odds = gate(zero_shot, held.log_probabilities, held.familiar, held.known)
+        blended = join(log_odds, blend(zero_shot, held.log_probabilities, held.known), zero_shot, held.known)
         self._few_shot = rung
         self.training = Training(
             len(positive),
             int(rung.warm.sum()),
             tune and self.parts.encoder is not None,
             blend,
+            gate,
             len(held.row),
             _share_right(zero_shot, held.gold),
             _share_right(blended, held.gold),
@@ -221,7 +222,7 @@ class Ladder:
         self._prepare(products)
         if self._few_shot is None:
             return self._zero_shot.predict_proba(products)
-        return np.exp(log_softmax(self._verdicts(products, log_softmax(self._blended(products) + self._shift))))
+        return np.exp(log_softmax(self._verdicts(products, self._blended(products))))
 
     def explain(self, product: Product) -> Evidence:
         """Return what is said of every class of one product, and why."""
@@ -242,8 +243,11 @@ class Ladder:
     def _blended(self, products: Sequence[Product]) -> Array:
         assert self._few_shot
         assert self.training
-        few_shot = self._few_shot.log_probabilities(products)
-        return log_softmax(self.training.blend(self._log_zero_shot(products), few_shot, self._few_shot.warm))
+        warm, zero_shot = self._few_shot.warm, self._log_zero_shot(products)
+        few_shot, familiar = self._few_shot.heard(products)
+        # How frequent a category is moves it among the warm ones; how many products all of these have, the gate says.
+        blended = self.training.blend(zero_shot, few_shot, warm) + self._shift
+        return join(self.training.gate(zero_shot, few_shot, familiar, warm), blended, zero_shot, warm)
 
     def _log_zero_shot(self, products: Sequence[Product]) -> Array:
         return np.asarray(np.log(self._zero_shot.predict_proba(products) + np.float32(TINY)), dtype=np.float32)
@@ -279,7 +283,8 @@ class Ladder:
             about = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
             training = about["training"]
             branches = tuple(Branch(**each) for each in training["branches"])
-            self.training = Training(**training | {"blend": Blend(**training["blend"]), "branches": branches})
+            weights = {"blend": Blend(**training["blend"]), "gate": Gate(**training["gate"])}
+            self.training = Training(**training | weights | {"branches": branches})
             self._few_shot = self._fresh_few_shot(self.training.tuned).load(folder / "few_shot")
             self._shift = np.array(about["shift"], dtype=np.float32)
             self._verdicts = Verdicts(**about["verdicts"])
@@ -318,6 +323,21 @@ class Verdicts:
                 if key in self.has:
                     log_probabilities[row, self.has[key]] += np.float32(A_PERSONS_WORD)
         return log_probabilities
+
+
+def fitted(zero_shot: Array, held: HeldOut, warm: Mask) -> tuple[Blend, Gate]:
+    """Fit the blend on held-out labels among what its head was shown, and the gate on what was hidden from it.
+
+    A category without labels is never the truth here: it stays out, so that it is not learnt to be unlikely.
+    """
+    zero_shot, held = zero_shot[:, warm], held.among(warm)
+    hidden = hidden_classes(held.known, held.gold)
+    shown = ~hidden[np.arange(len(held.gold)), held.gold]
+    if not shown.any():
+        return Blend.prior(1.0), Gate()
+    one, other = (np.where(hidden, SILENT, each)[shown] for each in (zero_shot, held.log_probabilities))
+    blend = Blend.fit(one, other, (held.known | hidden)[shown], held.gold[shown], 1.0)
+    return blend, Gate.fit(zero_shot, held, hidden)
 
 
 def spread(products: Sequence[Product], count: int) -> Sequence[Product]:

@@ -19,6 +19,7 @@ from fewtag.models import Probabilities
 from fewtag.models.calibrate import log_softmax
 from fewtag.models.encoder import CachedEncoder, Encoder, SentenceEncoder
 from fewtag.models.few_shot.contrast import ContrastSettings, Lesson, tune
+from fewtag.models.few_shot.familiar import ENOUGH, NOBODY, SAMPLE, Familiar
 from fewtag.models.few_shot.head import TEMPERATURE, Head, HeldOut, Mask, sums, unit
 from fewtag.models.ngrams import CharacterNgrams
 from fewtag.models.source import Source, loading_quietly, weights_hash
@@ -54,6 +55,8 @@ class FewShot:
         self._tuned: Encoder | None = None
         self._prototypes: Array | None = None
         self._head = Head(np.empty((0, 0), dtype=np.float32), np.empty(0, dtype=np.float32), np.zeros(len(self.classes_), dtype=np.bool_))
+        self._strangers = np.empty((0, 1), dtype=np.float32)
+        self._familiar = NOBODY
 
     @property
     def warm(self) -> Mask:
@@ -66,7 +69,7 @@ class FewShot:
         return self.folder / "setfit"
 
     def fit(self, products: Sequence[Product], labels: Sequence[Label]) -> FewShot:
-        """Learn from positive labels; products without one only say which n-grams the catalogue has."""
+        """Learn from positive labels; products without one say which n-grams the catalogue has, and what else there is beside the warm."""
         texts, classes, weights = self._lessons(products, labels)
         self._ngrams.fit(unique_texts(products)[0], [text for category in self.classes_ for text in _phrases(self.taxonomy, category)])
         self._tuned, self._prototypes = None, None
@@ -74,17 +77,24 @@ class FewShot:
             self._tune(texts, classes, weights)
         if len(texts):
             self._head = Head.fit(self._features(texts), classes, weights, len(self.classes_))
+        labelled = set(texts)
+        self._meet([text for text in unique_texts(products)[0] if text not in labelled])
+        self._familiar = self._familiar_among(self._features(texts, tuned=False), classes, self._strangers[:0])
         return self
 
     def log_probabilities(self, products: Sequence[Product]) -> Array:
         """Return float32 (n, n_classes), normalised over the warm classes, far below for the others."""
+        return self.heard(products)[0]
+
+    def heard(self, products: Sequence[Product]) -> tuple[Array, Array]:
+        """Return log-probabilities, float32 (n, n_classes), as above, and how familiar each text looks, (n,): 0 where that is not known."""
         texts, place = unique_texts(products)
         features = self._features(texts)
         scores = self._head.log_probabilities(features)
         if self._prototypes is not None and self.warm.any():
             cosines = features[:, : self._prototypes.shape[1]] @ self._prototypes[self.warm].T
             scores[:, self.warm] = log_softmax(scores[:, self.warm] + log_softmax(cosines / np.float32(TEMPERATURE)))
-        return scores[place]
+        return scores[place], self._familiar(features)[place]
 
     def predict_proba(self, products: Sequence[Product]) -> Probabilities:
         """Return float32 (n, n_classes): rows sum to 1, columns follow `classes_`; a class that is not warm has next to nothing."""
@@ -104,21 +114,38 @@ class FewShot:
         for each in np.unique(classes):
             mine = np.flatnonzero(classes == each)
             fold[mine] = (rng.permutation(len(mine)) + rng.integers(FOLDS)) % FOLDS
-        nothing = np.empty(0, dtype=np.int64), np.empty((0, len(self.classes_)), dtype=np.float32), self.warm
+        none = np.empty(0, dtype=np.float32)
+        nothing = np.empty(0, dtype=np.int64), np.empty((0, len(self.classes_)), dtype=np.float32), self.warm, none
         parts = [nothing, *self._folds(features, classes, weights, fold, hide, rng)]
-        row = np.concatenate([held for held, _, _ in parts])
-        known = np.concatenate([np.broadcast_to(warm, (len(held), len(warm))) for held, _, warm in parts])
-        return HeldOut(row, np.concatenate([scores for _, scores, _ in parts]), known, classes[row])
+        row, scores, familiar = (np.concatenate([part[place] for part in parts]) for place in (0, 1, 3))
+        known = np.concatenate([np.broadcast_to(warm, (len(held), len(warm))) for held, _, warm, _ in parts])
+        return HeldOut(row, scores, known, classes[row], familiar)
 
     def _folds(
         self, features: Array, classes: npt.NDArray[np.int64], weights: Array, fold: npt.NDArray[np.int64], hide: float, rng: Any
-    ) -> Iterator[tuple[npt.NDArray[np.int64], Array, Mask]]:
+    ) -> Iterator[tuple[npt.NDArray[np.int64], Array, Mask, Array]]:
         for number in range(FOLDS):
             hidden = np.isin(classes, [each for each in np.unique(classes) if rng.random() < hide])
             seen, held = ~hidden & (fold != number), np.flatnonzero(fold == number)
             if len(held) and seen.any():
                 head = Head.fit(features[seen], classes[seen], weights[seen], len(self.classes_))
-                yield held, head.log_probabilities(features[held]), head.warm
+                familiar = self._familiar_among(features[seen], classes[seen], features[~seen])(features[held])
+                yield held, head.log_probabilities(features[held]), head.warm, familiar
+
+    def _meet(self, strangers: Sequence[str]) -> None:
+        """Look at the catalogue's texts without a label, where there are cold classes and enough of them to tell."""
+        useful = len(strangers) >= ENOUGH and self.warm.any() and not self.warm.all()
+        some = strangers[:: max(1, -(-len(strangers) // SAMPLE))] if useful else []  # a catalogue is often sorted by category
+        self._strangers = self._features(some, tuned=False)
+
+    def _familiar_among(self, features: Array, classes: npt.NDArray[np.int64], more: Array) -> Familiar:
+        """Learn how labelled texts differ from the strangers and `more`; each counts for as many strangers as its class seems to have."""
+        if not len(self._strangers):
+            return NOBODY
+        counts = np.bincount(classes, minlength=len(self.classes_))
+        means = Head.of_means(features, classes, np.ones(len(classes), dtype=np.float32), counts > 0)
+        frequent = np.exp(means.log_probabilities(self._strangers)).sum(axis=0)
+        return Familiar.fit(features, np.vstack([self._strangers, more]), (np.maximum(frequent, 1) / np.maximum(counts, 1))[classes])
 
     def _lessons(self, products: Sequence[Product], labels: Sequence[Label]) -> tuple[list[str], npt.NDArray[np.int64], Array]:
         """Return the texts that have a positive label, the class of each and how much it counts."""
@@ -176,6 +203,7 @@ class FewShot:
 
         arrays: dict[str, npt.NDArray[Any]] = dict(self._ngrams.save(folder))
         arrays |= {"head.weights": self._head.weights, "head.bias": self._head.bias, "head.warm": self._head.warm}
+        arrays |= {"familiar.weights": self._familiar.weights, "familiar.bias": np.array([self._familiar.bias])}
         if self._prototypes is not None:
             arrays |= {"prototypes": self._prototypes}
             shutil.copytree(self.setfit, folder / "setfit")
@@ -189,6 +217,7 @@ class FewShot:
         arrays = load_file(folder / "few_shot.safetensors")
         self._ngrams = CharacterNgrams.load(folder, arrays)
         self._head = Head(arrays["head.weights"], arrays["head.bias"], arrays["head.warm"].astype(np.bool_))
+        self._familiar = Familiar(arrays["familiar.weights"], float(arrays["familiar.bias"][0]))
         self._prototypes = arrays.get("prototypes")
         if self._prototypes is not None:
             shutil.rmtree(self.setfit, ignore_errors=True)
