@@ -1,8 +1,7 @@
 """Blends what a rung says of a product with what is said below it: a weighted sum of log-probabilities, fitted on held-out labels.
 
-The trap of generalised zero-shot: a trained rung has no word for a category without labels. Silence would make that category unreachable,
-and a rung that knows one category alone is always sure of it. So what such a rung says is taken relative to a guess among the categories
-that it knows, which is also what stands in for the others; and it weighs the less, the fewer it knows.
+The trap: a rung that knows one category alone is always sure of it. So what it says is taken relative to a guess among the categories that
+it knows, which is also what stands in for those among them that it is not to speak for.
 """
 
 from __future__ import annotations
@@ -34,16 +33,15 @@ class Blend:
     stand_in: float = 0.0
 
     @classmethod
-    def prior(cls, warm: float) -> Blend:
-        """Return the blend that is believed before any label was held out, by the share of categories that have labels."""
-        return cls(1 - warm / 2, warm)
+    def prior(cls, known: float = 1.0) -> Blend:
+        """Return the blend that is believed before any label was held out, by the share of the categories that the rung knows."""
+        return cls(1 - known / 2, known)
 
     @classmethod
-    def fit(cls, below: Array, above: Array, known: Mask, gold: npt.NDArray[np.int64], warm: float) -> Blend:
+    def fit(cls, below: Array, above: Array, known: Mask, gold: npt.NDArray[np.int64]) -> Blend:
         """Fit the weights on held-out log-probabilities, (n, n_classes) each, by their log-loss; few labels leave them near the prior.
 
-        `warm` is the share of categories that have labels; heads that were held out knew fewer, and what is learnt is how far to go from
-        the prior of so many.
+        A head that was held out may have known fewer of the categories than the rung will: what is learnt is how far to go from the prior.
         """
         from scipy.optimize import minimize
 
@@ -61,7 +59,7 @@ class Blend:
             likelihood = scores[np.arange(len(gold)), gold].sum()
             return float(BELIEF * np.square(parameters).sum() - likelihood)
 
-        return of(minimize(loss, np.zeros(3), method="Nelder-Mead", options={"maxfev": 120, "xatol": 0.02}).x, warm)
+        return of(minimize(loss, np.zeros(3), method="Nelder-Mead", options={"maxfev": 120, "xatol": 0.02}).x, 1.0)
 
     def __call__(self, below: Array, above: Array, known: Mask) -> Array:
         """Return scores, (n, n_classes), from log-probabilities; `known`, (n_classes,) or a row each, is what the rung speaks of."""

@@ -7,7 +7,7 @@ towards that of all, and a category changes its rung only where the gain leaves 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -34,11 +34,6 @@ class Held:
     above: Array
     known: Mask
     gold: npt.NDArray[np.int64]
-
-    def of(self, columns: Mask) -> Held:
-        """Return what was said of some classes alone, to which all of the gold belongs."""
-        place = np.cumsum(columns) - 1
-        return Held(self.below[:, columns], self.above[:, columns], self.known[:, columns], place[self.gold])
 
 
 def gain(blend: Blend, held: Held) -> Array:
@@ -96,27 +91,26 @@ class Step:
         lists = {name: tuple(about[name]) for name in ("speaks", "worth")}
         return cls(**about | lists | {"blend": Blend(**about["blend"])})
 
-    def __call__(self, below: Array, above: Array, known: Mask | None = None) -> Array:
-        """Return log-probabilities, (n, n_classes), of a rung's and those below it; `known` are the classes that it had labels of."""
-        mask = np.array(self.speaks)
-        return log_softmax(self.blend(below, above, mask if known is None else mask & known))
+    def __call__(self, below: Array, above: Array, known: Mask) -> Array:
+        """Return log-probabilities, (n, n_classes), from a rung's and those below it; `known` is what the rung had labels of."""
+        return log_softmax(self.blend(below, above, np.array(self.speaks) & known))
 
 
 def climb(stage: Stage, held: Held, warm: Mask, spoke: Mask | None, record: dict[str, Any]) -> Step:
     """Set a rung upon those below it, by what was said of held-out labels; with none of them, it has a modest say in all that it knows.
 
-    `warm` are the classes that it has labels of, `spoke` those that it spoke for before, None where it did not.
+    `warm` are the classes that it has labels of, (n_classes,), the columns of `held` those among them; `spoke` are the classes that it
+    spoke for before, None where it did not.
     """
     if not len(held.gold):
-        return Step(stage, Blend.prior(float(warm.mean())), tuple(warm.tolist()), (0.0,) * len(warm), 0, 0.0, 0.0, record)
-    # A class without labels is never the truth here: it stays out, so that it is not learnt to be unlikely.
-    among = held.of(warm)
-    blend = Blend.fit(among.below, among.above, among.known, among.gold, float(warm.mean()))
+        return Step(stage, Blend.prior(), tuple(warm.tolist()), (0.0,) * len(warm), 0, 0.0, 0.0, record)
+    blend = Blend.fit(held.below, held.above, held.known, held.gold)
     worth = np.zeros(len(warm), dtype=np.float32)
-    worth[warm] = gain(blend, among)
-    chosen, below = speaks(worth, warm, spoke), right(held.below, held.gold)
-    step = Step(stage, blend, tuple(chosen.tolist()), tuple(worth.round(4).tolist()), len(held.gold), below, 0.0, record)
-    return replace(step, accuracy=right(step(held.below, held.above, held.known), held.gold))
+    worth[warm] = gain(blend, held)
+    chosen = speaks(worth, warm, spoke)
+    after = right(blend(held.below, held.above, held.known & chosen[warm]), held.gold)
+    below = right(held.below, held.gold)
+    return Step(stage, blend, tuple(chosen.tolist()), tuple(worth.round(4).tolist()), len(held.gold), below, after, record)
 
 
 def stages(steps: Sequence[Step], count: int) -> tuple[Stage, ...]:

@@ -23,12 +23,13 @@ from fewtag import __version__
 from fewtag.catalogue import as_products, has_ids, read_catalogue
 from fewtag.catalogue_file import Columns
 from fewtag.core import Label, Product, Stage, Tag
+from fewtag.course import Plan
 from fewtag.decide import PRECISION, decide
 from fewtag.errors import CatalogueError, FewtagError, ModelError, WorkspaceError
 from fewtag.label_file import id_of_text
 from fewtag.labelling import add_labels
 from fewtag.labels import category_of, standing
-from fewtag.ladder import Ladder, Plan
+from fewtag.ladder import Ladder
 from fewtag.models import Probabilities
 from fewtag.models.fine_tune.settings import TrainSettings
 from fewtag.models.presets import resolve

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from fewtag.blend import Array
 from fewtag.climb import Step, right
 from fewtag.core import Stage
+from fewtag.gate import Gate
 from fewtag.metrics import f1_interval
 from fewtag.taxonomy import Taxonomy
 
@@ -40,12 +41,13 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What the last training came to: how many labels, of how many categories, the rungs above zero-shot with what each gained, and how
-    the labels fare that the topmost has not seen, in all and by branch; `seconds` is what it took."""
+    """What the last training came to: how many labels, of how many categories, the rungs above zero-shot with what each gained, the gate
+    before them, and how the labels fare that the topmost has not seen, in all and by branch; `seconds` is what it took."""
 
     labels: int
     warm: int
     steps: tuple[Step, ...]
+    gate: Gate
     held_out: int
     zero_shot_accuracy: float
     accuracy: float
@@ -62,7 +64,7 @@ class Training:
         """Read back what `dataclasses.asdict` made."""
         steps = tuple(Step.of_json(each) for each in about["steps"])
         branches = tuple(Branch(**each | {"f1": tuple(each["f1"])}) for each in about["branches"])
-        return cls(**about | {"steps": steps, "branches": branches})
+        return cls(**about | {"steps": steps, "gate": Gate(**about["gate"]), "branches": branches})
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,14 +36,14 @@ def test_a_rung_that_knows_one_class_changes_nothing_by_being_sure_of_it() -> No
 def test_whoever_is_right_gets_the_say() -> None:
     sure, guess = voice(0.95, 1), voice(0.25, 2)
     for zero, few in ((sure, guess), (guess, sure)):
-        blend = Blend.fit(zero, few, ALL, GOLD, 1.0)
+        blend = Blend.fit(zero, few, ALL, GOLD)
         assert (blend.below > blend.rung) == (zero is sure)
         assert (blend(zero, few, ALL).argmax(axis=1) == GOLD).mean() > 0.9
 
 
 def test_few_labels_leave_the_weights_near_the_prior() -> None:
     prior = Blend.prior(1.0)
-    blend = Blend.fit(voice(0.25, 1)[:2], voice(0.95, 2)[:2], ALL[:2], GOLD[:2], 1.0)
+    blend = Blend.fit(voice(0.25, 1)[:2], voice(0.95, 2)[:2], ALL[:2], GOLD[:2])
     assert blend.below == pytest.approx(prior.below, rel=0.2)
     assert blend.rung == pytest.approx(prior.rung, rel=0.2)
 
@@ -52,5 +52,5 @@ def test_a_stand_in_rises_where_unknown_classes_are_the_truth_and_falls_where_th
     known = np.broadcast_to([True, True, False, False], (400, 4))
     zero, few = voice(0.9, 1), np.where(known, np.float32(-0.7), np.float32(-20))
     cold, warm = GOLD >= 2, GOLD < 2
-    rises, falls = (Blend.fit(zero[rows], few[rows], known[rows], GOLD[rows], 0.5).stand_in for rows in (cold, warm))
+    rises, falls = (Blend.fit(zero[rows], few[rows], known[rows], GOLD[rows]).stand_in for rows in (cold, warm))
     assert rises > 0.5 > 0 > falls

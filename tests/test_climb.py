@@ -63,11 +63,11 @@ def test_what_is_in_doubt_stays_as_it_was() -> None:
 
 
 def test_without_held_out_labels_a_rung_has_a_modest_say_in_what_it_knows() -> None:
-    nothing = np.empty((0, 3), dtype=np.float32)
+    nothing = np.empty((0, 2), dtype=np.float32)
     warm = np.array([True, False, True])
     step = climb("few-shot", Held(nothing, nothing, nothing.astype(np.bool_), GOLD[:0]), warm, None, {})
     assert (step.speaks, step.held_out) == ((True, False, True), 0)
-    assert step.blend == Blend.prior(2 / 3)
+    assert step.blend == Blend.prior()
 
 
 def test_the_topmost_rung_that_speaks_is_the_one_that_a_class_stands_on() -> None:

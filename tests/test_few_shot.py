@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from test_models import PATHS, TEXTS, WordEncoder, products
 
-from fewtag.core import Label
+from fewtag.core import Label, Product
 from fewtag.models.encoder import SentenceEncoder
 from fewtag.models.few_shot import head as head_module
 from fewtag.models.few_shot import rung as rung_module
 from fewtag.models.few_shot.contrast import ContrastSettings
+from fewtag.models.few_shot.familiar import ENOUGH, Familiar
 from fewtag.models.few_shot.head import NEVER, Head
 from fewtag.models.few_shot.held_back import FEWEST
 from fewtag.models.few_shot.rung import FOLDS, FewShot
@@ -21,6 +22,7 @@ from fewtag.models.source import Source, locate
 from fewtag.taxonomy import Taxonomy
 
 SHOP = Taxonomy.from_paths(PATHS)
+WORDS = [f"word{number}" for number in range(60)]
 GOLD = [0, 0, 1, 1, 2, 2, 3, 3, 4, 5]
 
 
@@ -198,3 +200,42 @@ def test_a_tuning_starts_from_the_last_one_if_all_that_has_learnt_is_still_said(
     assert other.tuned.record.started_from == tuned.source.identity
     afresh = tunable(tuned.source, tmp_path / "afresh").fit(products(TEXTS), fewer)
     assert np.array_equal(other.predict_proba(products(TEXTS)), afresh.predict_proba(products(TEXTS)))
+
+
+def test_what_looks_like_labelled_texts_is_familiar_and_the_rest_of_the_catalogue_is_not() -> None:
+    labelled = np.array([[1, 0]] * 10, dtype=np.float32)
+    others = np.array([[1, 0]] * 10 + [[0, 1]] * 90, dtype=np.float32)
+    near, far = Familiar.fit(labelled, others, np.ones(10, dtype=np.float32))(np.eye(2, dtype=np.float32))
+    assert near > 1 > -1 > far
+    assert near == pytest.approx(np.log(10), abs=0.3)  # ten of ten labelled, a tenth of the others, and both weigh alike
+
+
+def test_without_enough_of_a_catalogue_or_without_cold_classes_no_text_is_familiar(tmp_path: Path) -> None:
+    catalogue = [Product(f"C{number}", f"{TEXTS[number % 8]} {number}") for number in range(ENOUGH)]
+    everyone = [*catalogue, *products(TEXTS)]
+    few, many, all_warm = (
+        rung(tmp_path).fit(some, labels(rows)).heard(products(TEXTS))[1]
+        for some, rows in ((everyone[3:], range(8)), (everyone, range(8)), (everyone, range(10)))
+    )
+    assert np.array_equal(few, np.zeros(10))
+    assert np.array_equal(all_warm, np.zeros(10))
+    assert many.std() > 0
+
+
+def test_a_held_out_text_is_not_familiar_for_having_been_seen(tmp_path: Path) -> None:
+    """All texts are one another's like, labelled or not."""
+    rng = np.random.default_rng(0)
+    draw = [Product(str(number), " ".join(rng.choice(WORDS, 3))) for number in range(ENOUGH + 41)]
+    said = [Label(str(number), SHOP.classes[number % 2], "test") for number in range(40)]
+    model = rung(tmp_path).fit(draw, said)
+    assert model.heard(draw[:40])[1].mean() > 0.3 > -0.3 > model.held_out(draw[:40], said).familiar.mean()
+
+
+def test_what_is_familiar_is_saved(tmp_path: Path) -> None:
+    catalogue = [Product(f"C{number}", f"{TEXTS[number % 8]} {number}") for number in range(ENOUGH)]
+    model = rung(tmp_path / "work").fit([*catalogue, *products(TEXTS)], labels(range(8)))
+    (tmp_path / "saved").mkdir()
+    model.save(tmp_path / "saved")
+    loaded = rung(tmp_path / "other").load(tmp_path / "saved")
+    for found, expected in zip(loaded.heard(products(TEXTS)), model.heard(products(TEXTS)), strict=True):
+        assert np.array_equal(found, expected)

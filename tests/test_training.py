@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fewtag import ModelSettings, Product, Tagger, Taxonomy, ladder
+from fewtag import ModelSettings, Product, Tagger, Taxonomy, ladder, upper
 from fewtag.core import Label, Tag
 from fewtag.errors import FewtagError, LabelError, ModelError
 from fewtag.labelling import add_labels, take_back
@@ -480,7 +480,7 @@ def test_a_fine_tune_stands_above_the_other_rungs_and_tells_of_its_run(english: 
 def test_a_fine_tune_is_not_begun_on_few_labels_unless_it_is_asked_for(english: ModelSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     texts, labels = texts_and_labels(40)
     for enough, expected in ((121, ["few-shot"]), (120, ["few-shot", "fine-tune"])):
-        monkeypatch.setattr(ladder, "MANY", enough)
+        monkeypatch.setattr(upper, "MANY", enough)
         training = classifying(english).fit(texts, labels).training
         assert training
         assert [step.stage for step in training.steps] == expected

@@ -6,7 +6,7 @@ The trap: logistic regression over thousands of classes takes hours; beyond `CEL
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -40,7 +40,7 @@ class Head:
         if count < 2:
             return cls(np.zeros((features.shape[1], count), dtype=np.float32), np.zeros(count, dtype=np.float32), warm)
         if len(features) * count > CELLS:
-            return cls._of_means(features, classes, weights, warm)
+            return cls.of_means(features, classes, weights, warm)
         from sklearn.linear_model import LogisticRegression
 
         model = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=300, class_weight="balanced")
@@ -53,7 +53,7 @@ class Head:
         return cls(coefficients.T.astype(np.float32), bias.astype(np.float32), warm)
 
     @classmethod
-    def _of_means(cls, features: Array, classes: npt.NDArray[np.int64], weights: Array, warm: Mask) -> Head:
+    def of_means(cls, features: Array, classes: npt.NDArray[np.int64], weights: Array, warm: Mask) -> Head:
         """Score by the cosine with each class's mean, in one pass whatever the number of classes."""
         means = unit(sums(features, classes, weights, len(warm)))[warm]
         return cls(means.T / np.float32(TEMPERATURE), np.zeros(len(means), dtype=np.float32), warm)
@@ -70,13 +70,23 @@ class Head:
 class HeldOut:
     """What heads said that had not seen a label: log-probabilities (n, n_classes), the classes each head knew, and the true class.
 
-    `row` says which of the products given each row speaks of.
+    `row` says which of the products given each row speaks of; `familiar`, (n,), how much it looked like those that were seen.
     """
 
     row: npt.NDArray[np.int64]
     log_probabilities: Array
     known: npt.NDArray[np.bool_]
     gold: npt.NDArray[np.int64]
+    familiar: Array
+
+    def of(self, rows: npt.NDArray[np.int64]) -> HeldOut:
+        """Return what was said of some of the products."""
+        return HeldOut(self.row[rows], self.log_probabilities[rows], self.known[rows], self.gold[rows], self.familiar[rows])
+
+    def among(self, warm: Mask) -> HeldOut:
+        """Leave out the columns of classes that are not warm; the true class is always one that is."""
+        column = np.cumsum(warm) - 1
+        return replace(self, log_probabilities=self.log_probabilities[:, warm], known=self.known[:, warm], gold=column[self.gold])
 
 
 def sums(vectors: Array, owners: npt.NDArray[np.int64], weights: Array | None, count: int) -> Array:

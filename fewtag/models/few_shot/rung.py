@@ -22,6 +22,7 @@ from fewtag.models import Probabilities
 from fewtag.models.calibrate import log_softmax
 from fewtag.models.encoder import CachedEncoder, Encoder, SentenceEncoder
 from fewtag.models.few_shot.contrast import ContrastRecord, ContrastSettings, Lesson, loaded, tune
+from fewtag.models.few_shot.familiar import ENOUGH, NOBODY, SAMPLE, Familiar
 from fewtag.models.few_shot.head import TEMPERATURE, Head, HeldOut, Mask, sums, unit
 from fewtag.models.few_shot.held_back import keep_back
 from fewtag.models.ngrams import CharacterNgrams
@@ -77,6 +78,8 @@ class FewShot:
         self.tuned: Tuned | None = None
         self._prototypes: Array | None = None
         self._head = Head(np.empty((0, 0), dtype=np.float32), np.empty(0, dtype=np.float32), np.zeros(len(self.classes_), dtype=np.bool_))
+        self._strangers = np.empty((0, 1), dtype=np.float32)
+        self._familiar = NOBODY
 
     @property
     def warm(self) -> Mask:
@@ -89,7 +92,7 @@ class FewShot:
         return self.folder / "setfit"
 
     def fit(self, products: Sequence[Product], labels: Sequence[Label], before: Tuned | None = None) -> FewShot:
-        """Learn from positive labels; products without one only say which n-grams the catalogue has.
+        """Learn from positive labels; products without one say which n-grams the catalogue has, and what else there is beside the warm.
 
         `before` is what an earlier training has tuned, here in `folder`: where nothing is to be tuned, that encoder stays. A tuning starts
         from it if all that it has learnt is still said, learning old and new together, and from the original otherwise.
@@ -106,6 +109,9 @@ class FewShot:
             self._anchor(body, texts, classes, weights)
         if len(texts):
             self._head = Head.fit(self._features(texts), classes, weights, len(self.classes_))
+        labelled = set(texts)
+        self._meet([text for text in unique_texts(products)[0] if text not in labelled])
+        self._familiar = self._familiar_among(self._features(texts, tuned=False), classes, self._strangers[:0])
         return self
 
     def starts_from(self, before: Tuned) -> bool:
@@ -114,13 +120,17 @@ class FewShot:
 
     def log_probabilities(self, products: Sequence[Product]) -> Array:
         """Return float32 (n, n_classes), normalised over the warm classes, far below for the others."""
+        return self.heard(products)[0]
+
+    def heard(self, products: Sequence[Product]) -> tuple[Array, Array]:
+        """Return log-probabilities, float32 (n, n_classes), as above, and how familiar each text looks, (n,): 0 where that is not known."""
         texts, place = unique_texts(products)
         features = self._features(texts)
         scores = self._head.log_probabilities(features)
         if self._prototypes is not None and self.warm.any():
             cosines = features[:, : self._prototypes.shape[1]] @ self._prototypes[self.warm].T
             scores[:, self.warm] = log_softmax(scores[:, self.warm] + log_softmax(cosines / np.float32(TEMPERATURE)))
-        return scores[place]
+        return scores[place], self._familiar(features)[place]
 
     def predict_proba(self, products: Sequence[Product]) -> Probabilities:
         """Return float32 (n, n_classes): rows sum to 1, columns follow `classes_`; a class that is not warm has next to nothing."""
@@ -143,21 +153,38 @@ class FewShot:
         judged = max(1, HELD_CELLS // len(self.classes_))
         if len(classes) > judged:
             fold[rng.permutation(len(classes))[judged:]] = FOLDS  # learnt from by every head, and judged by none
-        nothing = np.empty(0, dtype=np.int64), np.empty((0, len(self.classes_)), dtype=np.float32), self.warm
+        none = np.empty(0, dtype=np.float32)
+        nothing = np.empty(0, dtype=np.int64), np.empty((0, len(self.classes_)), dtype=np.float32), self.warm, none
         parts = [nothing, *self._folds(features, classes, weights, fold, hide, rng)]
-        row = np.concatenate([held for held, _, _ in parts])
-        known = np.concatenate([np.broadcast_to(warm, (len(held), len(warm))) for held, _, warm in parts])
-        return HeldOut(row, np.concatenate([scores for _, scores, _ in parts]), known, classes[row])
+        row, scores, familiar = (np.concatenate([part[place] for part in parts]) for place in (0, 1, 3))
+        known = np.concatenate([np.broadcast_to(warm, (len(held), len(warm))) for held, _, warm, _ in parts])
+        return HeldOut(row, scores, known, classes[row], familiar)
 
     def _folds(
         self, features: Array, classes: npt.NDArray[np.int64], weights: Array, fold: npt.NDArray[np.int64], hide: float, rng: Any
-    ) -> Iterator[tuple[npt.NDArray[np.int64], Array, Mask]]:
+    ) -> Iterator[tuple[npt.NDArray[np.int64], Array, Mask, Array]]:
         for number in range(FOLDS):
             hidden = np.isin(classes, [each for each in np.unique(classes) if rng.random() < hide])
             seen, held = ~hidden & (fold != number), np.flatnonzero(fold == number)
             if len(held) and seen.any():
                 head = Head.fit(features[seen], classes[seen], weights[seen], len(self.classes_))
-                yield held, head.log_probabilities(features[held]), head.warm
+                familiar = self._familiar_among(features[seen], classes[seen], features[~seen])(features[held])
+                yield held, head.log_probabilities(features[held]), head.warm, familiar
+
+    def _meet(self, strangers: Sequence[str]) -> None:
+        """Look at the catalogue's texts without a label, where there are cold classes and enough of them to tell."""
+        useful = len(strangers) >= ENOUGH and self.warm.any() and not self.warm.all()
+        some = strangers[:: max(1, -(-len(strangers) // SAMPLE))] if useful else []  # a catalogue is often sorted by category
+        self._strangers = self._features(some, tuned=False)
+
+    def _familiar_among(self, features: Array, classes: npt.NDArray[np.int64], more: Array) -> Familiar:
+        """Learn how labelled texts differ from the strangers and `more`; each counts for as many strangers as its class seems to have."""
+        if not len(self._strangers):
+            return NOBODY
+        counts = np.bincount(classes, minlength=len(self.classes_))
+        means = Head.of_means(features, classes, np.ones(len(classes), dtype=np.float32), counts > 0)
+        frequent = np.exp(means.log_probabilities(self._strangers)).sum(axis=0)
+        return Familiar.fit(features, np.vstack([self._strangers, more]), (np.maximum(frequent, 1) / np.maximum(counts, 1))[classes])
 
     def _lessons(self, products: Sequence[Product], labels: Sequence[Label]) -> tuple[list[str], npt.NDArray[np.int64], Array]:
         """Return the texts that have a positive label, the class of each and how much it counts."""
@@ -234,6 +261,7 @@ class FewShot:
 
         arrays: dict[str, npt.NDArray[Any]] = dict(self._ngrams.save(folder))
         arrays |= {"head.weights": self._head.weights, "head.bias": self._head.bias, "head.warm": self._head.warm}
+        arrays |= {"familiar.weights": self._familiar.weights, "familiar.bias": np.array([self._familiar.bias])}
         if self._prototypes is not None:
             assert self.tuned
             arrays |= {"prototypes": self._prototypes, "tuned.keys": self.tuned.keys, "tuned.learnt": self.tuned.learnt}
@@ -249,6 +277,7 @@ class FewShot:
         arrays = load_file(folder / "few_shot.safetensors")
         self._ngrams = CharacterNgrams.load(folder, arrays)
         self._head = Head(arrays["head.weights"], arrays["head.bias"], arrays["head.warm"].astype(np.bool_))
+        self._familiar = Familiar(arrays["familiar.weights"], float(arrays["familiar.bias"][0]))
         self._prototypes = arrays.get("prototypes")
         if self._prototypes is not None:
             shutil.rmtree(self.setfit, ignore_errors=True)

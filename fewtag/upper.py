@@ -1,0 +1,185 @@
+"""The rungs that learn from labels, each set upon those below it, and the gate between categories with labels and those without.
+
+The trap: whatever weighs a rung must not have seen the labels that it is weighed by; each rung here is judged by labels held out from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from fewtag.blend import Array, Mask
+from fewtag.climb import Held, Step, climb, stages
+from fewtag.core import Product, Stage
+from fewtag.course import Course, Plan
+from fewtag.errors import ModelError
+from fewtag.gate import SILENT, Gate, hidden_classes, join
+from fewtag.models.encoder import Encoder
+from fewtag.models.few_shot.head import HeldOut
+from fewtag.models.few_shot.rung import FewShot, Tuned
+from fewtag.models.fine_tune.rung import FineTune
+from fewtag.models.fine_tune.settings import TrainSettings
+from fewtag.models.source import locate
+from fewtag.parts import Parts
+from fewtag.taxonomy import Taxonomy
+from fewtag.training import Heard
+from fewtag.workspace import Workspace
+
+MANY: Final = 1000
+MANY_EACH: Final = 8
+"""So many labels, and so many a category that has any, are worth a fine-tune, unless it is asked for or refused."""
+FOLDERS: Final[dict[Stage, str]] = {"few-shot": "few_shot", "fine-tune": "fine_tune"}
+
+ZeroShot = Callable[[Sequence[Product]], Array]
+"""What is said without labels: log-probabilities, (n, n_classes)."""
+
+
+class Upper:
+    """The few-shot rung and, where labels are many, the fine-tune rung above it. Untrained, it leaves all to the zero-shot rung."""
+
+    def __init__(self, taxonomy: Taxonomy, parts: Parts, encoder: Encoder | None, workspace: Workspace, seed: int) -> None:
+        self.taxonomy, self.parts = taxonomy, parts
+        self._encoder, self._workspace, self._seed = encoder, workspace, seed
+        self.steps: tuple[Step, ...] = ()
+        self.gate = Gate()
+        self._few_shot = self._fresh_few_shot(tune=False)
+        self._fine_tune: FineTune | None = None
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The rung that each class stands on, in the order of the taxonomy's classes."""
+        return stages(self.steps, len(self.taxonomy.classes))
+
+    @property
+    def tuned(self) -> Tuned | None:
+        """The encoder that the few-shot rung has tuned, if it has."""
+        return self._few_shot.tuned
+
+    def train(self, course: Course, plan: Plan, zero_shot: ZeroShot, before: Upper) -> Heard:
+        """Let one rung after the other learn and climb; return what held-out labels hear. `before` is what an earlier training came to.
+
+        Raises ModelError where the labels are too few for what the plan demands.
+        """
+        spoke = {step.stage: np.array(step.speaks) for step in before.steps}
+        rung = self._few_shot = self._fresh_few_shot(plan.tune)
+        rung.fit([*course.catalogue, *course.products], course.taught, before.tuned)  # what was labelled outlives the catalogue's text
+        warm = rung.warm
+        held = rung.held_out(course.products, course.taught, hide=min(0.5, 1 - float(warm.mean())))
+        said = zero_shot(course.asked(held.row)) if len(held.row) else held.log_probabilities
+        hidden = hidden_classes(held.known, held.gold) & warm
+        self.gate = Gate.fit(said[:, warm], held.among(warm), hidden[:, warm])
+        started = before.tuned.source.revision if before.tuned and rung.starts_from(before.tuned) else ""
+        record = {"tuned": rung.tuned and asdict(rung.tuned.record), "tuned_before": started}
+        first = climb("few-shot", shown(said, held, hidden, warm), warm, spoke.get("few-shot"), record)
+        self.steps = (first,)
+        if not self._is_worth_a_fine_tune(course, plan, warm):
+            blended = first(said, held.log_probabilities, held.known)
+            return Heard(said, self._joined(blended, said, held), held.gold)
+        self._fine_tune, record = self._fine_tuned(course, plan)
+        held = self._kept_back(self._fine_tune, course)
+        asked = course.asked(held.row)
+        said = zero_shot(asked)
+        below, above = first(said, held.log_probabilities, held.known), self._fine_tune.log_probabilities(asked)
+        everything = np.ones((len(held.gold), int(warm.sum())), dtype=np.bool_)
+        among = Held(below[:, warm], above[:, warm], everything, held.among(warm).gold)
+        second = climb("fine-tune", among, warm, spoke.get("fine-tune"), record)
+        self.steps = (first, second)
+        return Heard(said, self._joined(second(below, above, warm), said, held), held.gold)
+
+    def __call__(self, products: Sequence[Product], zero_shot: Array, shift: Array) -> Array:
+        """Return log-probabilities, (n, n_classes), from those of the zero-shot rung.
+
+        `shift` says how frequent each category is, (n_classes,). It moves products among the warm ones; how many products all of these
+        have, the gate says.
+        """
+        if not self.steps:
+            return zero_shot
+        few_shot, familiar = self._few_shot.heard(products)
+        scores = zero_shot
+        for step in self.steps:
+            said = few_shot if step.stage == "few-shot" else self._classified(products)
+            scores = step(scores, said, self._few_shot.warm)
+        odds = self.gate(zero_shot, few_shot, familiar, self._few_shot.warm)
+        return join(odds, scores + shift, zero_shot, self._few_shot.warm)
+
+    def voices(self, product: Product) -> dict[Stage, Array]:
+        """Return what each rung says of a product by itself, (n_classes,); a class that it does not speak for has NaN."""
+        rungs = {"few-shot": self._few_shot, "fine-tune": self._fine_tune}
+        said = {step.stage: rung.predict_proba([product])[0] for step in self.steps if (rung := rungs[step.stage])}
+        return {step.stage: np.where(step.speaks, said[step.stage], np.float32(np.nan)) for step in self.steps}
+
+    def save(self, folder: Path) -> None:
+        """Write what the rungs have learnt, each into a folder of its own; the steps and the gate are told by the training."""
+        for step in self.steps:
+            (folder / FOLDERS[step.stage]).mkdir()
+            rung = self._few_shot if step.stage == "few-shot" else self._fine_tune
+            assert rung
+            rung.save(folder / FOLDERS[step.stage])
+
+    def load(self, folder: Path, steps: tuple[Step, ...], gate: Gate) -> Upper:
+        """Read back what `save` wrote, into one made for the same taxonomy and parts."""
+        self.steps, self.gate = steps, gate
+        for step in steps:
+            if step.stage == "few-shot":
+                self._few_shot = self._fresh_few_shot(bool(step.record["tuned"])).load(folder / FOLDERS[step.stage])
+            else:
+                self._fine_tune = self._fresh_fine_tune(TrainSettings()).load(folder / FOLDERS[step.stage])
+        return self
+
+    def _joined(self, blended: Array, said: Array, held: HeldOut) -> Array:
+        return join(self.gate(said, held.log_probabilities, held.familiar, held.known), blended, said, held.known)
+
+    def _classified(self, products: Sequence[Product]) -> Array:
+        assert self._fine_tune
+        return self._fine_tune.log_probabilities(products)
+
+    def _is_worth_a_fine_tune(self, course: Course, plan: Plan, warm: Mask) -> bool:
+        if plan.fine_tune and not self.parts.classifier:
+            problem = f"no classifier of this preset speaks '{self.taxonomy.language}'"
+            raise ModelError(problem, mend="name one with `models: {classifier: ...}` in the taxonomy's file")
+        many = len(course.positive) >= max(MANY, MANY_EACH * int(warm.sum()))
+        return bool(self.parts.classifier) and (many if plan.fine_tune is None else plan.fine_tune) and int(warm.sum()) > 1
+
+    def _fine_tuned(self, course: Course, plan: Plan) -> tuple[FineTune, dict[str, Any]]:
+        from fewtag.models.fine_tune.search import search
+
+        rung = self._fresh_fine_tune(plan.settings)
+        if not rung.held_out(course.products, course.labels):
+            problem = "the labels are too few to hold some out, so that nothing could say whether a fine-tune helps"
+            raise ModelError(problem, mend="label more products, or `fewtag train --rung few-shot`")
+        if plan.trials:
+            rung.settings = search(rung, course.products, course.labels, plan.trials)
+        rung.fit(course.products, course.labels)
+        assert rung.record, "a rung that was fitted has a record"
+        return rung, asdict(rung.record)
+
+    def _kept_back(self, rung: FineTune, course: Course) -> HeldOut:
+        """Return what few-shot heads that saw neither say of the labels that a fine-tune has not seen."""
+        texts = rung.held_out(course.products, course.labels)
+        held = self._few_shot.held_out(course.products, course.taught)
+        return held.of(np.flatnonzero([product.text in texts for product in course.asked(held.row)]))
+
+    def _fresh_few_shot(self, tune: bool) -> FewShot:
+        source = self.parts.encoder.source if tune and self.parts.encoder else None
+        return FewShot(self.taxonomy, self._encoder, source=source, folder=self._workspace.root / "few_shot", seed=self._seed)
+
+    def _fresh_fine_tune(self, settings: TrainSettings) -> FineTune:
+        assert self.parts.classifier, "a rung is only made where its body has a name"
+        source, folder = locate(self.parts.classifier), self._workspace.root / "fine_tune"
+        return FineTune(self.taxonomy, source, settings=settings, seed=self._seed, folder=folder)
+
+
+def shown(zero_shot: Array, held: HeldOut, hidden: Mask, warm: Mask) -> Held:
+    """Return what was said of the labels whose class was not hidden from the head, (n_shown, n_warm), of the classes that were not.
+
+    `zero_shot` and `hidden` are (n, n_classes). A class without labels is never the truth here: it stays out, so that it is not learnt to
+    be unlikely.
+    """
+    rows = ~hidden[np.arange(len(held.gold)), held.gold]
+    hidden, among = hidden[rows][:, warm], held.among(warm)
+    below, above = (np.where(hidden, SILENT, each) for each in (zero_shot[rows][:, warm], among.log_probabilities[rows]))
+    return Held(below, above, among.known[rows] | hidden, among.gold[rows])
