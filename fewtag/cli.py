@@ -137,6 +137,8 @@ def train(
         raise FewtagError(problem, mend="leave one or the other out")
     fine_tune = TrainSettings.parse(settings or ()) if deep else False if rung == "few-shot" else None
     tagger = Tagger.open(open_workspace(workspace).root)
+    if tagger.is_outdated():
+        talk(f"Mind: {tagger.file} has changed since the last bootstrap, which is still gone by: `fewtag bootstrap {tagger.file}` first.")
     tune = not quick and rung != "fine-tune"
     outcome = with_bars(lambda: tagger.train(catalogue, tune=tune, fine_tune=fine_tune, trials=search, tags=tags))
     found = tagger.training

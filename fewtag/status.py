@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row
@@ -88,6 +89,13 @@ def columns_of(run: Row[Any], workspace: Workspace) -> Columns:
     """Return where a bootstrap's catalogue lies and what its columns are; it was noted from the workspace's own folder on."""
     columns = Columns(**json.loads(run.settings)["columns"])
     return replace(columns, file=columns.file and str(workspace.root.resolve().parent / columns.file))
+
+
+def taxonomy_file_of(run: Row[Any], workspace: Workspace) -> Path | None:
+    """Return the file of a run's taxonomy, where it had one that is still there."""
+    noted = json.loads(run.settings).get("taxonomy", "")
+    place = workspace.root.resolve().parent / noted
+    return place if noted and place.is_file() else None
 
 
 def tagged_taxonomy(workspace: Workspace, ledger: Ledger) -> Taxonomy:

@@ -36,7 +36,7 @@ from fewtag.models.presets import resolve
 from fewtag.parts import Parts
 from fewtag.progress import bar
 from fewtag.propagation import Propagation, done_already, less_sure
-from fewtag.status import columns_of, tally
+from fewtag.status import columns_of, tally, taxonomy_file_of
 from fewtag.store import SWEEPS, Ledger, Run, StoredLabel, StoredTag
 from fewtag.students import students
 from fewtag.tagger_folder import TAXONOMY, SavedTagger, is_saved, read_saved, replacing_folder, whole, write_saved
@@ -129,6 +129,8 @@ class Tagger:
         self._preset = resolve(self.settings)
         self.prompt = prompt
         self.columns = Columns()
+        self.file: Path | None = None
+        """The taxonomy's file, where it was read from one."""
         self.ids_made = 0
         """How many categories of the taxonomy's file have no id of their own."""
         self.workspace = Workspace(Path(workspace) if workspace else self._temporary())
@@ -159,7 +161,7 @@ class Tagger:
             classifier=place(file.models.classifier),
         )
         tagger = cls(file.taxonomy, preset=models, prompt=place(file.prompt), **arguments)
-        tagger.ids_made = file.ids_made
+        tagger.file, tagger.ids_made = file.path, file.ids_made
         if file.catalogue:
             tagger.columns = replace(file.catalogue, file=str((folder / file.catalogue.file).resolve()))
         return tagger
@@ -171,7 +173,7 @@ class Tagger:
         tagger = cls.load(place.tagger, workspace=place.root)
         with Ledger.open(place.ledger) as ledger:
             if run := ledger.last_run(*SWEEPS):
-                tagger.columns = columns_of(run, place)
+                tagger.columns, tagger.file = columns_of(run, place), taxonomy_file_of(run, place)
         return tagger
 
     @property
@@ -206,6 +208,10 @@ class Tagger:
                 f"no column of {self.columns.file} is called like an id, so the numbers of its rows stand for ids, and move with them"
             )
         return [*said, *self.taxonomy.doubts()]
+
+    def is_outdated(self) -> bool:
+        """Return whether the taxonomy's file says something else by now than what this tagger was made from."""
+        return self.file is not None and Taxonomy.load(self.file).version != self.taxonomy.version
 
     def bootstrap(self, products: Any = None) -> Outcome:
         """Learn from unlabelled products and tag them all: texts, `Product`s, a pandas or polars frame, or the path of a file.
@@ -521,7 +527,12 @@ class Tagger:
         fingerprint = _digest([self._fitted, self._trained, str(self.precision), repr(replace(columns, where=""))])  # lines move
         if ledger.has_swept(fingerprint):
             return Outcome(*tally(ledger, self.taxonomy.primary), unchanged=True)
-        settings = {"precision": self.precision, "preset": self.settings.preset, "columns": asdict(columns)} | self._training_run()
+        settings = {
+            "precision": self.precision,
+            "preset": self.settings.preset,
+            "columns": asdict(columns),
+            "taxonomy": self._place_of(self.file),
+        } | self._training_run()
         run = ledger.start_run(kind, fingerprint, self.taxonomy.version, self.seed, settings)
         resumed_at = ledger.tagged_count(run) if run.resumed else 0
         self._tag_all(ledger, run, catalogue, resumed_at)

@@ -403,6 +403,43 @@ def test_a_shops_folder_stands_for_the_workspace_in_it(tagged: Path, run: Run) -
     assert "Nothing has changed since the last run: its tags stand." in run("bootstrap", "taxonomy.yaml", "--workspace", str(tagged)).talk
 
 
+def test_train_says_that_the_taxonomy_has_been_edited_since(tagged: Path, run: Run) -> None:
+    assert run("label", "add", "A8", "soap").code == 0
+    assert not run("train", "--quick").talk[0].startswith("Mind")
+    file = tagged / "taxonomy.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("name: 香皂", "name: 肥皂"), encoding="utf-8")
+    told = f"Mind: {file} has changed since the last bootstrap, which is still gone by: `fewtag bootstrap {file}` first."
+    assert run("train", "--quick").talk[0] == told
+    assert run("bootstrap", file).code == 0
+    assert not run("train", "--quick").talk[0].startswith("Mind")
+    file.unlink()
+    assert run("train", "--quick").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--set", "method=lorra"], "there is no method 'lorra' -> use one of full, frozen, lora, adalora, prefix"),
+        (["--set", "epoch=3"], "there is no setting 'epoch=3' -> did you mean 'epochs'?"),
+        (["--set", "epochs"], "there is no setting 'epochs' -> write NAME=VALUE, such as epochs=3"),
+        (
+            ["--quick", "--search", "5"],
+            "--search, --set and --tags are for a fine-tune, which --quick and --rung few-shot refuse -> leave one or the other out",
+        ),
+        (["--tags", "1.5"], "tags that are learnt from are to count 1.5 -> give 0 or more, and less than a label's 1"),
+        (
+            ["--rung", "fine-tune"],
+            "no classifier of this preset speaks 'zh' -> name one with `models: {classifier: ...}` in the taxonomy's file",
+        ),
+    ],
+)
+def test_a_training_that_cannot_be_is_refused_with_a_mend(tagged: Path, run: Run, words: list[str], said: str) -> None:
+    assert run("label", "add", "A8", "soap").code == 0
+    assert run("label", "add", "A1", "tea").code == 0
+    found = run("train", *words)
+    assert (found.code, found.out, found.talk[-1]) == (2, "", f"Error: {said}")
+
+
 def test_explain_says_where_the_ledger_says_something_else(tagged: Path, run: Run) -> None:
     edit("products.csv", "A3,速溶咖啡 30条,早安", "A3,红茶 茶叶,")
     lines = run("explain", "A3").out.splitlines()

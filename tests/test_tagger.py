@@ -66,6 +66,7 @@ def test_the_taggers_methods_are_these_and_no_others() -> None:
         "fit": ["self", "products", "labels", "tune", "fine_tune"],
         "from_file": ["path", "preset", "arguments"],
         "history": ["self", "product_id"],
+        "is_outdated": ["self"],
         "last_run": ["self"],
         "load": ["folder", "workspace"],
         "look": ["self"],
