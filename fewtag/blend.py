@@ -1,4 +1,4 @@
-"""Blends what rungs say of a product into one distribution: a weighted sum of log-probabilities, its weights fitted on held-out labels.
+"""Blends what a rung says of a product with what is said below it: a weighted sum of log-probabilities, fitted on held-out labels.
 
 The trap of generalised zero-shot: a trained rung has no word for a category without labels. Silence would make that category unreachable,
 and a rung that knows one category alone is always sure of it. So what such a rung says is taken relative to a guess among the categories
@@ -26,11 +26,11 @@ BELIEF: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Blend:
-    """How much the zero-shot and the few-shot rung weigh, and how much likelier than a guess a category is taken for that the latter
-    has no labels of, as a logarithm."""
+    """How much a rung weighs, and what stands below it, and how much likelier than a guess a category is taken for that the rung does not
+    speak of, as a logarithm."""
 
-    zero_shot: float
-    few_shot: float
+    below: float
+    rung: float
     stand_in: float = 0.0
 
     @classmethod
@@ -39,7 +39,7 @@ class Blend:
         return cls(1 - warm / 2, warm)
 
     @classmethod
-    def fit(cls, zero_shot: Array, few_shot: Array, known: Mask, gold: npt.NDArray[np.int64], warm: float) -> Blend:
+    def fit(cls, below: Array, above: Array, known: Mask, gold: npt.NDArray[np.int64], warm: float) -> Blend:
         """Fit the weights on held-out log-probabilities, (n, n_classes) each, by their log-loss; few labels leave them near the prior.
 
         `warm` is the share of categories that have labels; heads that were held out knew fewer, and what is learnt is how far to go from
@@ -49,22 +49,22 @@ class Blend:
 
         if len(gold) > SAMPLE:
             kept = np.linspace(0, len(gold) - 1, SAMPLE).astype(np.int64)
-            zero_shot, few_shot, known, gold = zero_shot[kept], few_shot[kept], known[kept], gold[kept]
+            below, above, known, gold = below[kept], above[kept], known[kept], gold[kept]
 
         def of(parameters: npt.NDArray[np.float64], share: float) -> Blend:
             prior = cls.prior(share)
-            zero, few = (float(np.exp(each)) for each in parameters[:2])
-            return cls(prior.zero_shot * zero, prior.few_shot * few, 3 * float(parameters[2]))
+            weights = np.exp(parameters[:2]).tolist()
+            return cls(prior.below * weights[0], prior.rung * weights[1], 3 * float(parameters[2]))
 
         def loss(parameters: npt.NDArray[np.float64]) -> float:
-            scores = log_softmax(of(parameters, float(known.mean()))(zero_shot, few_shot, known))
+            scores = log_softmax(of(parameters, float(known.mean()))(below, above, known))
             likelihood = scores[np.arange(len(gold)), gold].sum()
             return float(BELIEF * np.square(parameters).sum() - likelihood)
 
         return of(minimize(loss, np.zeros(3), method="Nelder-Mead", options={"maxfev": 120, "xatol": 0.02}).x, warm)
 
-    def __call__(self, zero_shot: Array, few_shot: Array, known: Mask) -> Array:
-        """Return scores, (n, n_classes), from log-probabilities; `known`, (n_classes,) or a row each, is what the few-shot rung knows."""
+    def __call__(self, below: Array, above: Array, known: Mask) -> Array:
+        """Return scores, (n, n_classes), from log-probabilities; `known`, (n_classes,) or a row each, is what the rung speaks of."""
         guess = -np.log(np.maximum(known.sum(axis=-1, keepdims=True), 1)).astype(np.float32)
-        spoken = np.where(known, few_shot - guess, np.float32(self.stand_in))
-        return np.asarray(np.float32(self.zero_shot) * zero_shot + np.float32(self.few_shot) * spoken, dtype=np.float32)
+        spoken = np.where(known, above - guess, np.float32(self.stand_in))
+        return np.asarray(np.float32(self.below) * below + np.float32(self.rung) * spoken, dtype=np.float32)

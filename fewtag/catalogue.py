@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ import numpy.typing as npt
 from fewtag.catalogue_file import NAME_ENCODING, Columns, Row, fail, read_rows, reading
 from fewtag.core import Product
 from fewtag.errors import CatalogueError, did_you_mean
+
+T = TypeVar("T")
 
 ID_COLUMNS: Final = ("id", "sku", "product_id", "productid", "asin", "handle", "商品id", "编号")
 TEXT_COLUMNS: Final = ("title", "name", "text", "product_name", "product_title", "product", "商品名称", "标题", "名称", "商品")
@@ -90,6 +92,15 @@ def unique_texts(products: Sequence[Product]) -> tuple[list[str], npt.NDArray[np
     places: dict[str, int] = {}
     place = np.array([places.setdefault(product.text, len(places)) for product in products], dtype=np.int64)
     return list(places), place
+
+
+def sampled(items: Sequence[T], count: int) -> Sequence[T]:
+    """Take every so many-th item, at most `count`: a catalogue is often sorted by category.
+
+    >>> list(sampled("abcdefg", 3))
+    ['a', 'd', 'g']
+    """
+    return items[:: max(1, -(-len(items) // max(count, 1)))]
 
 
 def clean(text: str) -> str:

@@ -5,54 +5,28 @@ The trap: whatever is imported at the top is paid for by `fewtag --help`, so eac
 
 from __future__ import annotations
 
-import errno
-import getpass
 import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from typer.core import TyperGroup
 
 from fewtag import __version__
-from fewtag.errors import FewtagError, WorkspaceError
+from fewtag.cli_label import By, label_app, login, print_added
+from fewtag.errors import FewtagError
+from fewtag.terminal import AsJson, ProductId, Stoppable, WorkspaceFolder, open_workspace, talk, with_bars
 
 if TYPE_CHECKING:
-    from fewtag.labelling import Added
-    from fewtag.labels import Conflict
+    from fewtag.status import BranchStatus
     from fewtag.store import StoredTag
     from fewtag.tagger import Explanation, Tagger
     from fewtag.taxonomy import Taxonomy
-    from fewtag.workspace import Workspace
-
-
-class Stoppable(TyperGroup):
-    """The commands, with an end for what stops them from outside: a Ctrl-C, a reader that has read enough, a full disk."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run a command, and write its data to the last byte, so that what goes wrong with that is noticed here."""
-        try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-            return result
-        except KeyboardInterrupt:
-            goes_on = ctx.invoked_subcommand in ("bootstrap", "train")
-            talk("Stopped: the same command goes on where it was." if goes_on else "Stopped.")
-            raise typer.Exit(130) from None
-        except OSError as error:
-            if error.errno not in (errno.EPIPE, errno.ENOSPC):
-                raise
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would write the rest while it exits
-            if error.errno == errno.EPIPE:  # `fewtag tag ... | head`
-                raise typer.Exit(0) from None
-            mend = "free some space and run the same command again"
-            raise WorkspaceError("the disk is full", mend=mend, where=error.filename or "standard output") from None
-
+    from fewtag.training import Training
 
 app = typer.Typer(
     cls=Stoppable,
@@ -63,22 +37,17 @@ app = typer.Typer(
 )
 taxonomy_app = typer.Typer(no_args_is_help=True, help="Check a taxonomy, or look at it.")
 app.add_typer(taxonomy_app, name="taxonomy")
-label_app = typer.Typer(no_args_is_help=True, help="Say which category is right, take it back, or look at what was said.")
 app.add_typer(label_app, name="label")
 
 TaxonomyFile = Annotated[Path, typer.Argument(metavar="TAXONOMY", help="The taxonomy.yaml.")]
-ProductId = Annotated[str, typer.Argument(metavar="PRODUCT_ID", help="As the catalogue has it.")]
 NewWorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", help="The folder to keep everything in, instead of .fewtag here.")]
-WorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", help="The .fewtag folder to use, instead of the nearest one.")]
 OutFile = Annotated[Path | None, typer.Option("-o", "--out", help="Where to write: .csv, .jsonl or .parquet; else CSV to stdout.")]
-By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who says so, instead of your login name.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+Rung = Literal["auto", "few-shot", "fine-tune"]
 
 SHOWN = 20
-SHOWN_CONFLICTS = 5
 LOW_PRECISION = 0.5
 MOST = 500
-T = TypeVar("T")
 
 
 def main() -> None:
@@ -143,31 +112,56 @@ def bootstrap(
 @app.command()
 def train(
     catalogue: Annotated[Path | None, typer.Option(help="Products to tag, instead of the last bootstrap's catalogue.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Leave the encoder as it is: seconds instead of minutes.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Train nothing deep: seconds instead of minutes.")] = False,
+    rung: Annotated[Rung, typer.Option(help="few-shot, fine-tune or auto: few-shot, and fine-tune where labels are many.")] = "auto",
+    search: Annotated[int, typer.Option(metavar="N", help="Try so many settings of a fine-tune, and take the best.")] = 0,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the fine-tune, such as method=lora or epochs=3.")
+    ] = None,
+    tags: Annotated[float, typer.Option(metavar="WEIGHT", help="Let the fine-tune learn from sure tags too, beside a label's 1.")] = 0.0,
     workspace: WorkspaceFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Learn from the labels, and tag the catalogue anew. Interrupted, the same command goes on; unchanged, it does nothing.
 
-    Example: fewtag train --quick
+    Example: fewtag train --rung fine-tune --set method=lora --search 20
     """
+    from fewtag.models.fine_tune.settings import TrainSettings
     from fewtag.tagger import Tagger
 
+    deep = search or settings or tags or rung == "fine-tune"
+    if deep and (quick or rung == "few-shot"):
+        problem = "--search, --set and --tags are for a fine-tune, which --quick and --rung few-shot refuse"
+        raise FewtagError(problem, mend="leave one or the other out")
+    fine_tune = TrainSettings.parse(settings or ()) if deep else False if rung == "few-shot" else None
     tagger = Tagger.open(open_workspace(workspace).root)
-    outcome = with_bars(lambda: tagger.train(catalogue, tune=not quick))
+    tune = not quick and rung != "fine-tune"
+    outcome = with_bars(lambda: tagger.train(catalogue, tune=tune, fine_tune=fine_tune, trials=search, tags=tags))
     found = tagger.training
     if found:
         cold = len(tagger.classes_) - found.warm
         talk(f"Labels: {found.labels}, of {found.warm} categories; the other {cold} are guessed from their names")
-        talk(
-            f"Held out, encoder as it is: {found.held_out}; right without labels {found.zero_shot_accuracy:.3f}, with {found.accuracy:.3f}"
-        )
+        talk_of_training(found)
+    elif tagger.is_taught:
+        talk("There are denials alone: they are heeded for the very products, and teach nothing of others.")
     else:
         talk("All labels have been taken back, and what they taught is forgotten.")
     if outcome.unchanged:
         talk("Nothing has changed since the last training, and nothing was tagged anew.")
     typer.echo(json.dumps(asdict(outcome) | {"training": found and asdict(found)}) if as_json else str(outcome))
     talk("Next: `fewtag status` shows the categories, `fewtag export -o FILE` writes all tags.")
+
+
+def talk_of_training(found: Training) -> None:
+    """Say what each rung gained on the labels that it had not seen."""
+    for step in found.steps:
+        speaks = f"{step.stage} speaks for {sum(step.speaks)} categories"
+        talk(f"{speaks}; of {step.held_out} labels held out, right without it {step.below:.3f}, with {step.accuracy:.3f}")
+    if found.held_out and found.accuracy < found.zero_shot_accuracy:
+        talk(
+            f"Mind: of the labels held out, {found.zero_shot_accuracy:.3f} are right without any labels, and {found.accuracy:.3f} with"
+            " the others. More labels help; until then, `fewtag label undo --run N` takes an import back."
+        )
 
 
 @app.command()
@@ -264,8 +258,8 @@ def status(workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
         typer.echo(f"{found.tagged} tagged, {found.backed_off} backed off to a parent, {found.abstained} left open; {labels}")
         for stage, model, count in found.voices:
             typer.echo(f"{count} by {stage} ({model})")
-        if found.training:
-            print_branches(found.training)
+        if found.branches:
+            print_branches(found.branches)
         typer.echo(f"\n{'tags':>7}  {'confidence':>10}  category")
         for row in found.categories[:SHOWN]:
             typer.echo(f"{row.tags:>7}  {row.confidence:>10.2f}  {row.path}")
@@ -274,11 +268,15 @@ def status(workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
     talk("Next: `fewtag explain PRODUCT_ID`, or `fewtag tag FILE -o OUT` for other products.")
 
 
-def print_branches(training: dict[str, Any]) -> None:
-    """Print how the labels fared when they were held out, branch by branch."""
-    typer.echo(f"\n{'labels':>7}  {'right without':>13}  {'right with':>10}  held out, by branch")
-    for row in [*training["branches"], training | {"category": "all"}]:
-        typer.echo(f"{row['held_out']:>7}  {row['zero_shot_accuracy']:>13.2f}  {row['accuracy']:>10.2f}  {row['category']}")
+def print_branches(branches: Sequence[BranchStatus]) -> None:
+    """Print, branch by branch, the rungs, how its labels fare where they are held out, why, and what would help most."""
+    typer.echo(f"\n{'labels':>7}  {'F1 held out':>17}  branch: rungs; reason; what would help most")
+    for row in branches[:SHOWN]:
+        middle, low, high = row.f1
+        f1 = f"{middle:.2f} [{low:.2f}, {high:.2f}]" if row.held_out else "-"
+        typer.echo(f"{row.labels:>7}  {f1:>17}  {row.path}: {row.rungs}; {row.reason}; {row.help}")
+    if len(branches) > SHOWN:
+        typer.echo(f"    ... and {len(branches) - SHOWN} more: --json")
 
 
 @app.command()
@@ -324,9 +322,10 @@ def explain(
 ) -> None:
     """Show why a product has its tag: its likeliest categories, and every tag that it has had.
 
-    similarity is how near the category's words are (the nearest stand in brackets), before what that makes of it as a probability,
-    calibrated the same with the encoder's bias taken out and a language model's opinion added, and probability what it is after
-    learning from the whole catalogue.
+    probability is what all of it comes to, zero-shot, few-shot and fine-tune what each of these rungs says alone, where it speaks for
+    the category. similarity is how near the category's words are (the nearest stand in brackets), before what that makes of it as a
+    probability, calibrated the same with the encoder's bias taken out and a language model's opinion added; zero-shot has learnt from
+    the whole catalogue besides.
 
     Example: fewtag explain SKU-4711
     """
@@ -346,12 +345,18 @@ def print_explanation(found: Explanation, history: Sequence[StoredTag], taxonomy
     """Print an explanation as a table, and below it every tag that the product has had."""
     said = taxonomy.path(found.tag.category) if found.tag.category else "left open"
     typer.echo(f"{found.product.id}: {found.product.text[:MOST]}\n-> {said}, {found.tag.confidence:.2f} ({found.tag.stage})\n")
-    typer.echo(f"{'probability':>11}  {'similarity':>10}  {'before':>6}  {'calibrated':>10}  category (nearest words)")
+    rungs = list(found.candidates[0].voices)
+    heads = "".join(f"  {rung:>9}" for rung in rungs)
+    typer.echo(f"{'probability':>11}{heads}  {'similarity':>10}  {'before':>6}  {'calibrated':>10}  category (nearest words)")
     for each in found.candidates:
+        said = "".join(f"  {'-' if value is None else format(value, '.3f'):>9}" for value in each.voices.values())
         typer.echo(
-            f"{each.probability:>11.3f}  {each.similarity:>10.3f}  {each.before_calibration:>6.3f}  {each.after_calibration:>10.3f}"
+            f"{each.probability:>11.3f}{said}  {each.similarity:>10.3f}  {each.before_calibration:>6.3f}  {each.after_calibration:>10.3f}"
             f"  {each.path} ({each.nearest})"
         )
+    for row in found.labels:
+        name = taxonomy.path(row.label.category) if row.label.category in taxonomy else row.label.category
+        typer.echo(f"{row.label.source} says {'not ' if row.label.negative else ''}{name} ({row.at})")
     typer.echo("")
     if history and history[0].tag.category != found.tag.category:
         typer.echo("The product's text, or what was learnt, has changed since the last bootstrap, which said:")
@@ -410,139 +415,6 @@ def show(taxonomy: TaxonomyFile = Path("taxonomy.yaml"), workspace: WorkspaceFol
     )
 
 
-@label_app.command("import")
-def import_labels(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Labels, as CSV, JSON lines or Parquet.")],
-    by: By = None,
-    workspace: WorkspaceFolder = None,
-    as_json: AsJson = False,
-) -> None:
-    """Take labels from a file; one bad row refuses it whole, and what is known already is not taken twice.
-
-    Its columns are found by name: product_id (or sku, id ...) or the product's text (or title ...), category (an id, a full path or a
-    unique name), and where there are such, negative (true where the product does not belong there) and source (who says so).
-
-    Example: fewtag label import labels.csv --by ann
-    """
-    from fewtag.label_file import read_labels
-    from fewtag.labelling import add_labels
-    from fewtag.tagger import Tagger
-
-    place = open_workspace(workspace)
-    tagger = Tagger.open(place.root)
-    catalogue = tagger.products() if tagger.columns.file else iter(())
-    batch = read_labels(file, tagger.taxonomy, catalogue, by or login(), tagger.columns.id)
-    print_added(add_labels(place, tagger.taxonomy, batch, file), tagger.taxonomy, as_json)
-
-
-@label_app.command("add")
-def add_label(
-    product_id: ProductId,
-    category: Annotated[str, typer.Argument(metavar="CATEGORY", help="An id, a full path or a unique name.")],
-    negative: Annotated[bool, typer.Option("--not", help="The product does not belong there, nor to a category below.")] = False,
-    by: By = None,
-    workspace: WorkspaceFolder = None,
-    as_json: AsJson = False,
-) -> None:
-    """Label one product of the catalogue.
-
-    Example: fewtag label add SKU-4711 "Drinks > Tea"
-    """
-    from fewtag.core import Label
-    from fewtag.labelling import add_labels
-    from fewtag.labels import category_of
-    from fewtag.tagger import Tagger
-
-    place = open_workspace(workspace)
-    tagger = Tagger.open(place.root)
-    label = Label(product_id, category_of(category, tagger.taxonomy, negative=negative), by or login(), negative)
-    batch = [(label, tagger.product(product_id).text)]
-    print_added(add_labels(place, tagger.taxonomy, batch), tagger.taxonomy, as_json)
-
-
-@label_app.command("undo")
-def undo_labels(
-    product_id: Annotated[str | None, typer.Argument(metavar="[PRODUCT_ID]", help="As the catalogue has it.")] = None,
-    run: Annotated[int | None, typer.Option("--run", metavar="N", help="An import, to be taken back whole.")] = None,
-    by: By = None,
-    workspace: WorkspaceFolder = None,
-) -> None:
-    """Take back what you have said of a product, or all that an import has brought.
-
-    Example: fewtag label undo SKU-4711
-    """
-    from fewtag.labelling import take_back, take_back_run
-
-    place = open_workspace(workspace)
-    if run is not None and product_id is None and by is None:
-        count = take_back_run(place, run)
-    elif run is None and product_id is not None:
-        count = take_back(place, product_id, by or login())
-    else:
-        problem = "what to take back is not clear"
-        raise FewtagError(problem, mend="name either a PRODUCT_ID, with --by where another one said so, or --run N alone")
-    typer.echo(f"{count} labels taken back")
-    talk("Next: `fewtag train` learns anew from the labels that hold, `fewtag label list` shows them.")
-
-
-@label_app.command("list")
-def list_labels(
-    conflicts: Annotated[bool, typer.Option("--conflicts", help="Only those that contradict each other.")] = False,
-    workspace: WorkspaceFolder = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write the labels that hold, and who gave them, as CSV to stdout; the oldest first.
-
-    Example: fewtag label list --conflicts
-    """
-    from fewtag.labelling import COLUMNS, listed
-    from fewtag.tag_file import stream_csv
-
-    rows = list(listed(open_workspace(workspace), conflicts=conflicts))
-    if as_json:
-        typer.echo(json.dumps(rows, ensure_ascii=False))
-    else:
-        stream_csv(rows, sys.stdout, COLUMNS)
-    talk("Next: `fewtag label undo PRODUCT_ID --by NAME` takes back what NAME said." if rows else "Next: `fewtag label import FILE`")
-
-
-def print_added(added: Added, taxonomy: Taxonomy, as_json: bool) -> None:
-    """Print what became of labels, and show the first conflicts that they have a part in."""
-    line = f"{added.labels} labels: {added.new} new, {added.known} already there, {len(added.conflicts)} in conflict"
-    typer.echo(json.dumps(asdict(added), ensure_ascii=False) if as_json else line)
-    for conflict in added.conflicts[:SHOWN_CONFLICTS]:
-        talk(f"In conflict: {told(conflict, taxonomy)}")
-    if len(added.conflicts) > SHOWN_CONFLICTS:
-        talk(f"... and {len(added.conflicts) - SHOWN_CONFLICTS} more: `fewtag label list --conflicts`")
-    if added.run:
-        talk(f"`fewtag label undo --run {added.run}` takes this import back.")
-    talk("Next: `fewtag train` learns from them.")
-
-
-def told(conflict: Conflict, taxonomy: Taxonomy) -> str:
-    """Say who says what of a product, the last of whom is learnt from."""
-    words = []
-    for each in conflict.sayings:
-        category = taxonomy.path(each.category) if each.category in taxonomy else each.category
-        words.append(f"{each.source} says {'not ' if each.negative else ''}{category}")
-    return f"{conflict.product_id}: {', '.join(words)}"
-
-
-def login() -> str:
-    """Return who is at the terminal."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # no such user, as in some containers, and no USER either
-        return "someone"
-
-
-def open_workspace(named: Path | None) -> Workspace:
-    """Find the workspace that a command works in."""
-    from fewtag.workspace import Workspace
-
-    return Workspace.find(Path.cwd(), named)
-
-
 def talk_of_doubts(tagger: Tagger, shown: int) -> None:
     """Say what is doubtful, the first few of it."""
     doubts = tagger.doubts()
@@ -557,17 +429,3 @@ def write_rows(rows: Iterator[dict[str, Any]], out: Path | None) -> None:
 
     count = with_bars(write_tags, rows, out) if out else with_bars(stream_csv, rows, sys.stdout)
     talk(f"{count} products written to {out or 'standard output'}")
-
-
-def with_bars(work: Callable[..., T], *arguments: Any) -> T:
-    """Do something that takes long with its progress shown."""
-    from fewtag.progress import shown
-
-    with shown():
-        return work(*arguments)
-
-
-def talk(*lines: str) -> None:
-    """Say something to the person at the terminal."""
-    for line in lines:
-        typer.echo(line, err=True)

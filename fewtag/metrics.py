@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
 
 from fewtag.taxonomy import Taxonomy
+
+DRAWS: Final = 400
+"""How many bootstrap samples an interval comes from."""
 
 
 def accuracy(tags: Sequence[str | None], gold: Sequence[str]) -> float:
@@ -71,3 +78,22 @@ def selective_precision(tags: Sequence[str | None], gold: Sequence[str | None], 
     said = [(tag, truth) for tag, truth in zip(tags, gold, strict=True) if tag is not None]
     right = sum(truth is not None and tag in (truth, *taxonomy.ancestors(truth)) for tag, truth in said)
     return len(said) / max(len(tags), 1), right / len(said) if said else 1.0
+
+
+def f1_interval(
+    said: npt.NDArray[np.int64], gold: npt.NDArray[np.int64], among: npt.NDArray[np.bool_], seed: int = 0
+) -> tuple[float, float, float]:
+    """Return F1 over some classes together, and the ends of its 95% interval by the bootstrap over products (Efron 1979).
+
+    `said` and `gold` are columns, (n,), `among` says which columns are asked for, (n_classes,). Without any of them, all three are 0.
+
+    >>> f1_interval(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2]), np.array([True, True, False]))[0].__round__(3)
+    0.667
+    """
+    touched = among[said] | among[gold] if len(gold) else np.zeros(0, dtype=np.bool_)
+    right, size = ((said == gold) & among[gold])[touched], (among[said].astype(int) + among[gold])[touched]
+    if not len(size):
+        return 0.0, 0.0, 0.0
+    drawn = np.random.default_rng(seed).integers(0, len(size), (DRAWS, len(size)))
+    low, high = np.quantile(2 * right[drawn].sum(axis=1) / size[drawn].sum(axis=1), (0.025, 0.975))
+    return round(float(2 * right.sum() / size.sum()), 4), round(float(low), 4), round(float(high), 4)

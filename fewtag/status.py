@@ -38,11 +38,26 @@ class Tally(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class BranchStatus:
+    """How a root's labels fare: the rungs that its categories stand on and why, F1 of `held_out` labels with the ends of its 95% interval,
+    and the label that would help most."""
+
+    path: str
+    labels: int
+    rungs: str
+    held_out: int
+    f1: tuple[float, float, float]
+    reason: str
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The latest bootstrap, and the tags and labels that hold now; of `labels`, `conflicts` products have some that contradict others.
 
     `finished` is None while a run is under way, or where it was interrupted; `voices` are stage, model and how many tags they gave,
-    and `training` is what the last training came to, as `Training` (`ladder.py`) has it; None where there was none.
+    and `training` is what the last training came to, as `Training` (`training.py`) has it; None where there was none.
+    `branches` tell of it root by root.
     """
 
     taxonomy: str
@@ -56,6 +71,7 @@ class Status:
     conflicts: int
     voices: tuple[tuple[str, str, int], ...]
     training: dict[str, Any] | None
+    branches: tuple[BranchStatus, ...]
     categories: tuple[CategoryStatus, ...]
 
 
@@ -114,6 +130,7 @@ def status_of(ledger: Ledger, taxonomy: Taxonomy, training: dict[str, Any] | Non
         len(said.conflicts),
         tuple(ledger.voices()),
         training,
+        tuple(_branch(each, taxonomy) for each in training["branches"]) if training else (),
         tuple(rows),
     )
 
@@ -134,6 +151,13 @@ def subtree_counts(counts: Mapping[str, int], taxonomy: Taxonomy) -> dict[str, i
         for node in (category, *taxonomy.ancestors(category)) if category in taxonomy else ():
             totals[node] += count
     return totals
+
+
+def _branch(about: Mapping[str, Any], taxonomy: Taxonomy) -> BranchStatus:
+    path, wants = (taxonomy.path(each) if each in taxonomy else each for each in (about["category"], about["wants"]))
+    rungs = ", ".join(f"{count} {stage}" for stage, count in about["rungs"].items())
+    label = f"label {wants}, {about['share']:.1%} of the products"
+    return BranchStatus(path, about["labels"], rungs, about["held_out"], tuple(about["f1"]), about["reason"], label)
 
 
 def _tally(counts: Mapping[str | None, tuple[int, float]], taxonomy: Taxonomy) -> Tally:

@@ -22,22 +22,26 @@ import numpy as np
 from fewtag import __version__
 from fewtag.catalogue import as_products, has_ids, read_catalogue
 from fewtag.catalogue_file import Columns
-from fewtag.core import Label, Product, Tag
+from fewtag.core import Label, Product, Stage, Tag
 from fewtag.decide import PRECISION, decide
 from fewtag.errors import CatalogueError, FewtagError, ModelError, WorkspaceError
 from fewtag.label_file import id_of_text
 from fewtag.labelling import add_labels
 from fewtag.labels import category_of, standing
-from fewtag.ladder import Ladder, Parts, Training
+from fewtag.ladder import Ladder, Plan
 from fewtag.models import Probabilities
+from fewtag.models.fine_tune.settings import TrainSettings
 from fewtag.models.presets import resolve
+from fewtag.parts import Parts
 from fewtag.progress import bar
 from fewtag.propagation import Propagation, done_already, less_sure
 from fewtag.status import columns_of, tally
-from fewtag.store import SWEEPS, Ledger, Run, StoredTag
+from fewtag.store import SWEEPS, Ledger, Run, StoredLabel, StoredTag
+from fewtag.students import students
 from fewtag.tagger_folder import TAXONOMY, SavedTagger, is_saved, read_saved, replacing_folder, whole, write_saved
 from fewtag.taxonomy import Taxonomy
 from fewtag.taxonomy_file import ModelSettings, read_taxonomy_file
+from fewtag.training import Training
 from fewtag.workspace import Workspace, write_atomically
 
 SPREAD_PRECISION: Final = 0.95
@@ -71,7 +75,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One category of an explanation: its probability at the end, the stages that led there, and the phrase nearest to the product."""
+    """One category of an explanation: its probability at the end, the stages that led there, and the phrase nearest to the product.
+
+    `voices` is what each rung says of it alone, None where that rung does not speak for it.
+    """
 
     category: str
     path: str
@@ -80,15 +87,20 @@ class Candidate:
     before_calibration: float
     after_calibration: float
     nearest: str
+    voices: dict[Stage, float | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a product has its tag: the likeliest categories, best first."""
+    """Why a product has its tag: the likeliest categories, best first, and what people say of it, the oldest first."""
 
     product: Product
     tag: Tag
     candidates: tuple[Candidate, ...]
+    labels: tuple[StoredLabel, ...]
+
+
+FineTuning = bool | TrainSettings | None
 
 
 class Tagger:
@@ -181,7 +193,7 @@ class Tagger:
             said = [f"encoder: character n-grams of the catalogue alone, as no encoder of this preset speaks '{language}'"]
         said.append(f"language model: {parts.lm.name}" if parts.lm else "language model: none, encoder scores decide alone")
         if self.settings.classifier:
-            said.append(f"classifier: {self.settings.classifier} is not used yet, as nothing is fine-tuned without labels")
+            said.append(f"classifier: {self.settings.classifier} is fine-tuned once labels are many")
         asked = [self.taxonomy[facet.id].name for facet in self.taxonomy.facets[1:] if facet.id]
         return [*said, f"facets not tagged yet: {', '.join(asked)}"] if asked else said
 
@@ -205,24 +217,32 @@ class Tagger:
             self._learn(catalogue)
             return self._sweep("bootstrap", ledger, catalogue, columns)
 
-    def train(self, products: Any = None, *, tune: bool = True) -> Outcome:
+    def train(
+        self, products: Any = None, *, tune: bool = True, fine_tune: FineTuning = None, trials: int = 0, tags: float = 0.0
+    ) -> Outcome:
         """Learn from the labels in the workspace's ledger, and tag the catalogue anew with what that teaches.
 
-        `tune` lets the encoder learn too, which takes minutes; without it, only a head on top of it does. Unchanged, it does nothing;
-        killed, the same call goes on. Raises ModelError where there are no labels.
+        `tune` lets the encoder learn too, which takes minutes; without it, only a head on top of what it has learnt so far does.
+        `fine_tune` is whether a classifier is trained besides, or with which settings; None: where labels are many, and `tune` allows it.
+        `trials` is how many settings are tried first, and `tags`, 0 to 1, how much its own sure tags count there, beside a label's 1.
+        Unchanged, it does nothing; killed, the same call goes on. Raises ModelError where there are no labels.
         """
+        plan = Plan.of(tune, fine_tune, trials)
+        if not 0 <= tags < 1:
+            raise FewtagError(f"tags that are learnt from are to count {tags}", mend="give 0 or more, and less than a label's 1")
         catalogue, columns = self._begin(products)
         with self.workspace.lock(), Ledger.open(self.workspace.ledger) as ledger:
             self._learn(catalogue)
-            self._learn_labels(ledger, catalogue, tune)
+            self._learn_labels(ledger, catalogue, plan, tags)
             return self._sweep("train", ledger, catalogue, columns)
 
-    def fit(self, products: Any, labels: Sequence[str | None], *, tune: bool = True) -> Tagger:
+    def fit(self, products: Any, labels: Sequence[str | None], *, tune: bool = True, fine_tune: FineTuning = None) -> Tagger:
         """Add labels to what is known, and learn from all of them.
 
         `labels` has one entry per product: a category's id, full path or unique name, or None for a product without a label, which
-        tells what the catalogue is like. They go to the workspace's ledger as said by "python".
+        tells what the catalogue is like. They go to the workspace's ledger as said by "python". `tune` and `fine_tune` are as in `train`.
         """
+        plan = Plan.of(tune, fine_tune)
         listed = list(self._read(products))
         if not has_ids(products, self.columns):
             listed = [replace(product, id=id_of_text(product.text)) for product in listed]  # its place here is no name for later
@@ -240,7 +260,7 @@ class Tagger:
         with self.workspace.lock(), Ledger.open(self.workspace.ledger) as ledger:
             if not self._fitted:
                 self._learn(listed)
-            self._learn_labels(ledger, listed, tune)
+            self._learn_labels(ledger, listed, plan)
         return self
 
     def propagate(self, products: Any = None, *, precision: float = SPREAD_PRECISION, dry_run: bool = False) -> list[Tag]:
@@ -298,6 +318,11 @@ class Tagger:
             return len(undone)
 
     @property
+    def is_taught(self) -> bool:
+        """Whether any label is heeded."""
+        return bool(self._ladder.learnt)
+
+    @property
     def training(self) -> Training | None:
         """What the last training came to; None where nothing was learnt from labels."""
         return self._ladder.training
@@ -327,6 +352,7 @@ class Tagger:
         taxonomy, evidence = self.taxonomy.primary, self._ladder.explain(product)
         [tag] = decide([product.id], evidence.probability[None], taxonomy, self.precision, self._ladder.stages)
         best = np.argsort(-evidence.probability, kind="stable")[:shortlist]
+        voices = self._ladder.voices(product)
         candidates = tuple(
             Candidate(
                 category := self.classes_[column],
@@ -336,10 +362,13 @@ class Tagger:
                 float(evidence.before_calibration[column]),
                 float(evidence.after_calibration[column]),
                 evidence.nearest[column],
+                {stage: None if np.isnan(said[column]) else float(said[column]) for stage, said in voices.items()},
             )
             for column in best
         )
-        return Explanation(product, tag, candidates)
+        with Ledger.open(self.workspace.ledger) as ledger:
+            held = standing(ledger.label_rows(), self.taxonomy).held
+        return Explanation(product, tag, candidates, tuple(row for row in held if row.label.product_id == product.id))
 
     def products(self) -> Iterator[Product]:
         """Yield the products of the catalogue that the taxonomy's file names; raises CatalogueError where it names none."""
@@ -448,18 +477,24 @@ class Tagger:
                 self._ladder.load_training(place)
                 self._trained = saved.trained
 
-    def _learn_labels(self, ledger: Ledger, catalogue: Sequence[Product], tune: bool) -> None:
+    def _learn_labels(self, ledger: Ledger, catalogue: Sequence[Product], plan: Plan, tags: float = 0.0) -> None:
         """Learn from the labels that hold, unless that has been done with just these."""
         products, labels = self._labels(ledger)
-        if self._trained and all(label.negative for label in labels):  # all that it was trained on has been taken back
+        if self._trained and not labels:  # all that it was trained on has been taken back
             self._ladder.forget()
             self._trained = ""
             self._save_here()
             return
-        trained = _digest([repr((products, labels)), str(tune), *self._grounds()])
-        if self._trained != trained:
-            self._ladder.train(products, labels, catalogue, tune)
-            self._trained = trained
+
+        def fingerprint(training: Training | None) -> str:
+            started_from = [training.tuned_before] if training and training.tuned_before else []
+            return _digest([repr((products, labels)), repr(plan), str(tags), *started_from, *self._grounds()])
+
+        if self._trained != fingerprint(self.training):
+            sure = (stored.tag for stored in ledger.latest()) if tags else ()
+            own = students(sure, catalogue, labels, self.taxonomy.primary.index, tags)
+            taught = [*products, *(product for product, _ in own)]
+            self._trained = fingerprint(self._ladder.train(taught, [*labels, *(label for _, label in own)], catalogue, plan))
         self._save_here()
 
     def _labels(self, ledger: Ledger) -> tuple[list[Product], list[Label]]:
@@ -485,17 +520,24 @@ class Tagger:
         fingerprint = _digest([self._fitted, self._trained, str(self.precision), repr(replace(columns, where=""))])  # lines move
         if ledger.has_swept(fingerprint):
             return Outcome(*tally(ledger, self.taxonomy.primary), unchanged=True)
-        settings = {"precision": self.precision, "preset": self.settings.preset, "columns": asdict(columns)}
+        settings = {"precision": self.precision, "preset": self.settings.preset, "columns": asdict(columns)} | self._training_run()
         run = ledger.start_run(kind, fingerprint, self.taxonomy.version, self.seed, settings)
         resumed_at = ledger.tagged_count(run) if run.resumed else 0
         self._tag_all(ledger, run, catalogue, resumed_at)
         ledger.finish_run(run)
         return Outcome(*tally(ledger, self.taxonomy.primary), resumed_at)
 
+    def _training_run(self) -> dict[str, Any]:
+        """Tell of the training that a run's tags come from: what each rung was told, and what came of it."""
+        if not (found := self.training):
+            return {}
+        rungs = [{"stage": step.stage, "held_out": step.held_out, "accuracy": step.accuracy, **step.record} for step in found.steps]
+        return {"trained": self._trained, "labels": found.labels, "rungs": rungs}
+
     def _tag_all(self, ledger: Ledger, run: Run, products: Sequence[Product], start: int) -> None:
         with bar("tagging", len(products) - start) as done:
             for batch in self._batches(products[start:]):
-                ledger.add_tags(run, self._ladder.parts.identity, self._decide(batch))
+                ledger.add_tags(run, self._ladder.identity, self._decide(batch))
                 done.update(len(batch))
 
     def _decide(self, batch: Sequence[Product]) -> list[Tag]:

@@ -20,7 +20,7 @@ def voice(right: float, seed: int) -> np.ndarray:
 
 
 def test_scores_are_the_weighted_sum_relative_to_a_guess_with_a_stand_in_for_what_is_not_known() -> None:
-    blend = Blend(zero_shot=0.5, few_shot=2.0, stand_in=-3.0)
+    blend = Blend(below=0.5, rung=2.0, stand_in=-3.0)
     zero, few = np.float32([[-1, -2, -4]]), np.float32([[-0.5, -20, -20]])
     guess = np.log(2)  # one of two is known
     expected = [[-0.5 + 2 * (-0.5 + guess), -1 + 2 * (-20 + guess), -2 + 2 * -3]]
@@ -37,15 +37,15 @@ def test_whoever_is_right_gets_the_say() -> None:
     sure, guess = voice(0.95, 1), voice(0.25, 2)
     for zero, few in ((sure, guess), (guess, sure)):
         blend = Blend.fit(zero, few, ALL, GOLD, 1.0)
-        assert (blend.zero_shot > blend.few_shot) == (zero is sure)
+        assert (blend.below > blend.rung) == (zero is sure)
         assert (blend(zero, few, ALL).argmax(axis=1) == GOLD).mean() > 0.9
 
 
 def test_few_labels_leave_the_weights_near_the_prior() -> None:
     prior = Blend.prior(1.0)
     blend = Blend.fit(voice(0.25, 1)[:2], voice(0.95, 2)[:2], ALL[:2], GOLD[:2], 1.0)
-    assert blend.zero_shot == pytest.approx(prior.zero_shot, rel=0.2)
-    assert blend.few_shot == pytest.approx(prior.few_shot, rel=0.2)
+    assert blend.below == pytest.approx(prior.below, rel=0.2)
+    assert blend.rung == pytest.approx(prior.rung, rel=0.2)
 
 
 def test_a_stand_in_rises_where_unknown_classes_are_the_truth_and_falls_where_they_are_not() -> None:

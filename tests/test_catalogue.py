@@ -138,7 +138,7 @@ LONG_JSONL = "".join(f'{{"id": {row}, "title": "{"x" * 80}"}}\n' for row in rang
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("p.csv", LONG_CSV.encode()), ("p.csv.gz", gzip.compress(LONG_CSV.encode(), 1)), ("p.jsonl", LONG_JSONL.encode())],
+    [("p.csv", LONG_CSV.encode()), ("p.csv.gz", gzip.compress(LONG_CSV.encode(), 1, mtime=0)), ("p.jsonl", LONG_JSONL.encode())],
     ids=["csv", "csv.gz", "jsonl"],
 )
 def test_the_first_product_comes_without_the_file_in_memory(tmp_path: Path, name: str, content: bytes) -> None:
@@ -440,7 +440,7 @@ def test_utf_16_without_a_mark_is_told(tmp_path: Path) -> None:
     ("content", "said"),
     [
         (b"PK\x03\x04...", "p.csv: the file is no text but a zip or an Excel file -> save it as CSV in UTF-8"),
-        (gzip.compress(b"id,title\n"), "p.csv: the file is no text but compressed -> let its name end in .gz"),
+        (gzip.compress(b"id,title\n", mtime=0), "p.csv: the file is no text but compressed -> let its name end in .gz"),
         (KINDS["p.parquet"], "p.csv: the file is no text but Parquet -> let its name end in .parquet"),
     ],
 )

@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -222,15 +223,18 @@ def test_train_learns_from_labels_and_says_what_came_of_it(tagged: Path, run: Ru
     assert said.code == 0
     assert said.out == "12 products: 12 tagged, 0 backed off to a parent, 0 left open\n"
     assert said.talk[0] == "Labels: 3, of 3 categories; the other 3 are guessed from their names"
-    assert said.talk[1].startswith("Held out, encoder as it is: 3; right without labels ")
+    told = re.fullmatch(r"few-shot speaks for 3 categories; of 3 labels held out, right without it (.{5}), with (.{5})", said.talk[1])
+    assert told
     assert {each.tag.product_id: each.tag.stage for each in stored()}["A8"] == "few-shot"
     again = run("train", "--quick")
     assert again.talk[2] == "Nothing has changed since the last training, and nothing was tagged anew."
     assert json.loads(run("train", "--quick", "--json").out)["training"]["warm"] == 3
     lines = run("status").out.splitlines()
     assert any("by few-shot" in line for line in lines)
-    place = lines.index(" labels  right without  right with  held out, by branch")
-    assert [line.split()[0::3] for line in lines[place + 1 : place + 4]] == [["2", "home"], ["1", "drinks"], ["3", "all"]]
+    place = lines.index(" labels        F1 held out  branch: rungs; reason; what would help most")
+    assert [line.split()[0] for line in lines[place + 1 : place + 3]] == ["2", "1"]
+    reason = r"日用: \d few-shot, \d zero-shot; labels (gain|lose) \d+ points on 2 held out; label \w+ > .+% of the products"
+    assert re.search(reason, lines[place + 1])
 
 
 def test_propagate_shows_keeps_and_takes_back(shop: Path, run: Run) -> None:
@@ -428,7 +432,7 @@ def test_explain_shows_the_candidates_and_the_history(tagged: Path, run: Run) ->
         "A3: 速溶咖啡 30条 早安",
         "-> 饮料 > 咖啡, 1.00 (zero-shot)",
         "",
-        "probability  similarity  before  calibrated  category (nearest words)",
+        "probability  zero-shot  similarity  before  calibrated  category (nearest words)",
     ]
     assert lines[4].startswith("      1.000")
     assert lines[4].endswith("  饮料 > 咖啡 (速溶咖啡)")

@@ -10,11 +10,14 @@ import pytest
 from test_models import PATHS, TEXTS, WordEncoder, products
 
 from fewtag.core import Label
+from fewtag.models.encoder import SentenceEncoder
 from fewtag.models.few_shot import head as head_module
+from fewtag.models.few_shot import rung as rung_module
 from fewtag.models.few_shot.contrast import ContrastSettings
 from fewtag.models.few_shot.head import NEVER, Head
+from fewtag.models.few_shot.held_back import FEWEST
 from fewtag.models.few_shot.rung import FOLDS, FewShot
-from fewtag.models.source import locate
+from fewtag.models.source import Source, locate
 from fewtag.taxonomy import Taxonomy
 
 SHOP = Taxonomy.from_paths(PATHS)
@@ -89,6 +92,18 @@ def test_held_out_labels_are_each_judged_once_by_a_head_that_has_not_seen_them(t
     assert not lonely.known[np.arange(len(lonely.gold)), lonely.gold].any(), "no head knows the class of its only label"
 
 
+def test_of_very_many_labels_only_so_many_are_judged_and_all_are_learnt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = [Label(str(row), SHOP.classes[row % 2], "test") for row in range(40)]
+    model = rung(tmp_path).fit(products([f"{row} tea" for row in range(40)]), every)
+    monkeypatch.setattr(rung_module, "HELD_CELLS", 10 * 6)
+    learnt: list[int] = []
+    fit = Head.fit
+    monkeypatch.setattr(Head, "fit", lambda features, *rest: learnt.append(len(features)) or fit(features, *rest))
+    held = model.held_out(products([f"{row} tea" for row in range(40)]), every)
+    assert len(set(held.row.tolist())) == len(held.row) == 10
+    assert sum(40 - each for each in learnt) == 10
+
+
 def test_hidden_classes_are_unknown_to_the_heads_that_they_are_hidden_from(tmp_path: Path) -> None:
     model = rung(tmp_path).fit(products(TEXTS), labels(range(8)))
     assert (
@@ -97,14 +112,16 @@ def test_hidden_classes_are_unknown_to_the_heads_that_they_are_hidden_from(tmp_p
     )
 
 
+SETTINGS = ContrastSettings(epochs=2, batch=4, learning_rate=1e-3, steps=(1, 8))
+
+
+def tunable(source: Source, folder: Path, tune: bool = True) -> FewShot:
+    return FewShot(SHOP, SentenceEncoder(source), source=source if tune else None, folder=folder, settings=SETTINGS)
+
+
 @pytest.fixture
 def tuned(tiny_encoder: Path, tmp_path: Path) -> FewShot:
-    from fewtag.models.encoder import SentenceEncoder
-
-    settings = ContrastSettings(epochs=2, batch=4, learning_rate=1e-3, steps=(1, 8))
-    source = locate(str(tiny_encoder))
-    model = FewShot(SHOP, SentenceEncoder(source), source=source, folder=tmp_path / "work", settings=settings)
-    return model.fit(products(TEXTS), labels([0, 2, 4, 6]))
+    return tunable(locate(str(tiny_encoder)), tmp_path / "work").fit(products(TEXTS), labels([0, 2, 4, 6]))
 
 
 def test_a_tuned_rung_leaves_a_setfit_model_that_agrees_with_its_prototypes(tuned: FewShot, tmp_path: Path) -> None:
@@ -114,9 +131,9 @@ def test_a_tuned_rung_leaves_a_setfit_model_that_agrees_with_its_prototypes(tune
     tuned.save(tmp_path / "saved")
     model = SetFitModel.from_pretrained(str(tmp_path / "saved" / "setfit"), device="cpu")
     assert list(model.labels) == [SHOP.classes[column] for column in range(4)]
-    assert tuned._tuned
+    assert tuned.tuned
     assert tuned._prototypes is not None
-    cosines = tuned._tuned.encode(list(TEXTS)) @ tuned._prototypes[:4].T
+    cosines = tuned.tuned.encoder.encode(list(TEXTS)) @ tuned._prototypes[:4].T
     expected = np.exp(cosines / head_module.TEMPERATURE)
     found = model.predict_proba(list(TEXTS), as_numpy=True)
     np.testing.assert_allclose(found, expected / expected.sum(axis=1, keepdims=True), atol=0.02)
@@ -127,3 +144,57 @@ def test_a_tuned_rung_loads_as_it_was_saved(tuned: FewShot, tmp_path: Path) -> N
     tuned.save(tmp_path / "saved")
     loaded = FewShot(SHOP, tuned.encoder, source=tuned.source, folder=tmp_path / "other").load(tmp_path / "saved")
     assert np.array_equal(loaded.predict_proba(products(TEXTS)), tuned.predict_proba(products(TEXTS)))
+    assert loaded.tuned
+    assert tuned.tuned
+    assert (loaded.tuned.record, loaded.tuned.source.identity) == (tuned.tuned.record, tuned.tuned.source.identity), (
+        "its weights have one name"
+    )
+    assert np.array_equal(loaded.tuned.keys, tuned.tuned.keys)
+    assert (loaded.tuned.record.titles, loaded.tuned.record.held_out, loaded.tuned.record.steps) == (4, 0, 2)
+
+
+def test_where_labels_are_enough_some_end_the_tuning_and_head_and_prototypes_see_all(tiny_encoder: Path, tmp_path: Path) -> None:
+    source = locate(str(tiny_encoder))
+    texts = [f"{text} {number}" for number in range(40) for text in TEXTS]
+    every = [Label(str(row), SHOP.classes[GOLD[row % 10]], "test") for row in range(400)]
+    model = tunable(source, tmp_path).fit(products(texts), every)
+    assert model.tuned
+    record = model.tuned.record
+    assert record.titles + record.held_out == 400
+    assert FEWEST <= record.held_out <= 40
+    assert len(model.tuned.keys) == 400
+    assert int((~model.tuned.learnt).sum()) == record.held_out
+    assert record.log_loss <= record.log_loss_before
+    assert record.started_from == source.identity
+
+
+def test_without_a_source_the_encoder_that_was_tuned_before_stays_and_all_labels_are_heard(tuned: FewShot, tmp_path: Path) -> None:
+    assert tuned.tuned
+    assert tuned.source
+    quick = tunable(tuned.source, tmp_path / "work", tune=False).fit(products(TEXTS), labels([0, 2, 4, 6, 8, 9]), tuned.tuned)
+    assert quick.tuned is tuned.tuned
+    assert quick.warm.all()
+    (tmp_path / "saved").mkdir()
+    quick.save(tmp_path / "saved")
+    loaded = tunable(tuned.source, tmp_path / "other").load(tmp_path / "saved")
+    assert np.array_equal(loaded.predict_proba(products(TEXTS)), quick.predict_proba(products(TEXTS)))
+    plain = tunable(tuned.source, tmp_path / "plain", tune=False).fit(products(TEXTS), labels([0, 2, 4, 6, 8, 9]))
+    assert plain.tuned is None
+
+
+def test_a_tuning_starts_from_the_last_one_if_all_that_has_learnt_is_still_said(tuned: FewShot, tmp_path: Path) -> None:
+    assert tuned.tuned
+    assert tuned.source
+    more, fewer = labels([0, 2, 4, 6, 8]), labels([0, 2, 4, 8])
+    again = tunable(tuned.source, tmp_path / "work").fit(products(TEXTS), labels([0, 2, 4, 6]), tuned.tuned)
+    assert again.tuned is tuned.tuned, "the same lesson again teaches nothing"
+    replayed = tunable(tuned.source, tmp_path / "work").fit(products(TEXTS), more, tuned.tuned)
+    assert replayed.tuned
+    assert replayed.tuned.record.started_from == tuned.tuned.source.identity
+    assert replayed.tuned.source.name == tuned.tuned.source.name
+    assert replayed.tuned.source.revision != tuned.tuned.source.revision
+    other = tunable(tuned.source, tmp_path / "other").fit(products(TEXTS), fewer, tuned.tuned)
+    assert other.tuned
+    assert other.tuned.record.started_from == tuned.source.identity
+    afresh = tunable(tuned.source, tmp_path / "afresh").fit(products(TEXTS), fewer)
+    assert np.array_equal(other.predict_proba(products(TEXTS)), afresh.predict_proba(products(TEXTS)))

@@ -11,14 +11,19 @@ from fewtag.models.presets import PRESETS, Preset, resolve
 from fewtag.models.source import EMBEDDED
 from fewtag.taxonomy_file import ModelSettings
 
+ENGLISH, CHINESE = frozenset({"en"}), frozenset({"zh"})
 DESIGN = {
-    "embedded": Preset("all-MiniLM-L6-v2", None, "all-MiniLM-L6-v2", frozenset({"en"})),
+    "embedded": Preset("all-MiniLM-L6-v2", None, "all-MiniLM-L6-v2", ENGLISH, ENGLISH),
     "small": Preset(
-        "sentence-transformers/all-MiniLM-L6-v2", "HuggingFaceTB/SmolLM2-135M", "distilbert/distilbert-base-uncased", frozenset({"en"})
+        "sentence-transformers/all-MiniLM-L6-v2",
+        "HuggingFaceTB/SmolLM2-135M",
+        "distilbert/distilbert-base-uncased",
+        ENGLISH,
+        ENGLISH,
     ),
-    "base": Preset("BAAI/bge-base-en-v1.5", "Qwen/Qwen3-0.6B-Base", "google-bert/bert-base-uncased", frozenset({"en"})),
+    "base": Preset("BAAI/bge-base-en-v1.5", "Qwen/Qwen3-0.6B-Base", "google-bert/bert-base-uncased", ENGLISH, ENGLISH),
     "multilingual": Preset("intfloat/multilingual-e5-small", "Qwen/Qwen3-0.6B-Base", "FacebookAI/xlm-roberta-base", None),
-    "chinese": Preset("BAAI/bge-small-zh-v1.5", "Qwen/Qwen3-0.6B-Base", "google-bert/bert-base-chinese", frozenset({"zh"})),
+    "chinese": Preset("BAAI/bge-small-zh-v1.5", "Qwen/Qwen3-0.6B-Base", "google-bert/bert-base-chinese", CHINESE, CHINESE),
 }
 
 
@@ -55,7 +60,7 @@ def test_an_encoder_is_taken_only_where_it_is_at_home(preset: str, language: str
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_part_that_is_named_replaces_the_presets_and_leaves_the_others(name: str, part: str) -> None:
     found = asdict(resolve(ModelSettings(preset=name, **{part: "my/own"})))
-    expected = asdict(PRESETS[name]) | {part: "my/own"} | ({"speaks": None} if part == "encoder" else {})
+    expected = asdict(PRESETS[name]) | {part: "my/own"} | {"encoder": {"speaks": None}, "classifier": {"classifies": None}}.get(part, {})
     assert found == expected
 
 

@@ -24,7 +24,7 @@ from test_models import TEXTS as ENGLISH_TEXTS
 from test_models import WordEncoder, WordLM
 
 import fewtag
-from fewtag import FewtagError, ModelSettings, Product, Tag, Tagger, Taxonomy, ladder, tagger
+from fewtag import FewtagError, ModelSettings, Product, Tag, Tagger, Taxonomy, parts, tagger
 from fewtag.errors import CatalogueError, ModelError, PromptError, TaxonomyError, WorkspaceError
 from fewtag.ladder import Ladder
 from fewtag.models.lm.model import LanguageModel
@@ -63,7 +63,7 @@ def test_the_taggers_methods_are_these_and_no_others() -> None:
         "bootstrap": ["self", "products"],
         "doubts": ["self"],
         "explain": ["self", "product", "shortlist"],
-        "fit": ["self", "products", "labels", "tune"],
+        "fit": ["self", "products", "labels", "tune", "fine_tune"],
         "from_file": ["path", "preset", "arguments"],
         "history": ["self", "product_id"],
         "last_run": ["self"],
@@ -78,7 +78,7 @@ def test_the_taggers_methods_are_these_and_no_others() -> None:
         "save": ["self", "folder"],
         "stream": ["self", "products"],
         "take_back": ["self", "run_id"],
-        "train": ["self", "products", "tune"],
+        "train": ["self", "products", "tune", "fine_tune", "trials", "tags"],
         "voices": ["self"],
     }
     assert Tagger(SHOP).classes_ == (TEA, COFFEE, SOAP, TOWEL)
@@ -98,7 +98,7 @@ class ShopEncoder(WordEncoder):
 def speaking(monkeypatch: pytest.MonkeyPatch, revision: str = "1") -> ShopEncoder:
     """Put an encoder in the place of whichever is named."""
     encoder = ShopEncoder(revision=revision)
-    monkeypatch.setattr(ladder, "SentenceEncoder", lambda *_: encoder)
+    monkeypatch.setattr(parts, "SentenceEncoder", lambda *_: encoder)
     return encoder
 
 

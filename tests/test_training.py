@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fewtag import Product, Tagger, Taxonomy, ladder
+from fewtag import ModelSettings, Product, Tagger, Taxonomy, ladder
 from fewtag.core import Label, Tag
 from fewtag.errors import FewtagError, LabelError, ModelError
 from fewtag.labelling import add_labels, take_back
+from fewtag.labels import category_of
 from fewtag.ladder import Ladder
+from fewtag.models.few_shot import rung
+from fewtag.models.fine_tune.settings import TrainSettings
 from fewtag.propagation import Propagation
 from fewtag.store import Ledger, ModelIdentity
 from fewtag.workspace import Workspace
@@ -37,7 +41,7 @@ def test_labels_teach_what_names_do_not_say() -> None:
     tagger.fit([*TEXTS, *ODD], [None] * 8 + [TEA, TEA, "饮料 > 咖啡", "咖啡"])
     assert best(tagger, ["碧螺春 礼盒", "摩卡 挂耳"]) == [TEA, COFFEE]
     assert tagger.training is not None
-    assert (tagger.training.labels, tagger.training.warm, tagger.training.tuned) == (4, 2, False)
+    assert (tagger.training.labels, tagger.training.warm, tagger.training.steps[0].record["tuned"]) == (4, 2, None)
 
 
 def test_categories_without_labels_stay_reachable_and_on_their_rung() -> None:
@@ -213,6 +217,65 @@ def test_the_same_labels_and_seed_give_the_same_bits() -> None:
     assert np.array_equal(one, other)
 
 
+@pytest.fixture
+def tunable(tiny_encoder: Path) -> Callable[..., Tagger]:
+    """Makes taggers whose encoder is small enough to be tuned in a second, and each of which stands for a process of its own."""
+    settings = ModelSettings(preset="embedded", encoder=str(tiny_encoder))
+    return lambda workspace=None: Tagger(Taxonomy.from_paths(PATHS, language="zh"), preset=settings, workspace=workspace)
+
+
+FOUR = [None] * 8 + [TEA, TEA, COFFEE, COFFEE]
+MORE = [None] * 2 + [SOAP, TOWEL] + [None] * 8
+
+
+def test_quick_training_keeps_the_encoder_that_was_tuned_and_unchanged_is_unchanged(
+    tunable: Callable[..., Tagger], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = tunable(tmp_path).fit([*TEXTS, *ODD], FOUR)
+    monkeypatch.setattr(rung, "tune", None)  # whatever would be tuned from here on is an error
+    quick = tunable(tmp_path).fit([*TEXTS, *ODD], MORE, tune=False)
+    assert first.training
+    assert quick.training
+    assert first.training.steps[0].record["tuned"]
+    assert (first.training.tuned_before, quick.training.labels, quick.training.warm) == ("", 6, 4)
+    assert quick.training.steps[0].record["tuned"] == first.training.steps[0].record["tuned"]
+    assert quick.training.tuned_before
+    assert best(quick, ["香皂 三块装", "纯棉毛巾"]) == [SOAP, TOWEL]
+    monkeypatch.setattr(Ladder, "train", None)
+    again = tunable(tmp_path).fit([*TEXTS, *ODD], MORE, tune=False)
+    assert np.array_equal(again.predict_proba(TEXTS), quick.predict_proba(TEXTS))
+
+
+@pytest.mark.slow
+def test_a_tuned_history_can_be_repeated_to_the_bit_and_what_was_taken_back_leaves_no_trace(
+    tunable: Callable[..., Tagger], tmp_path: Path
+) -> None:
+    def history(workspace: Path) -> list[Tagger]:
+        calls = [(FOUR, True), (MORE, False), (MORE, True), (MORE, True)]
+        return [tunable(workspace).fit([*TEXTS, *ODD], given, tune=tune) for given, tune in calls]
+
+    one, other = history(tmp_path / "one"), history(tmp_path / "other")
+    for mine, theirs in zip(one, other, strict=True):
+        assert np.array_equal(mine.predict_proba(TEXTS), theirs.predict_proba(TEXTS))
+    said = [tagger.training for tagger in one]
+    assert all(said)
+    tuned_before = [training.tuned_before for training in said if training]
+    assert tuned_before[0] == ""
+    assert tuned_before[1] == tuned_before[2] == tuned_before[3] != "", "kept, gone on from, and done once"
+    assert one[2].training
+    assert one[2].training.steps[0].record["tuned"]["started_from"].endswith(tuned_before[1])
+    with Ledger.open(tmp_path / "one" / "fewtag.db") as ledger:
+        soap = next(row.label for row in ledger.label_rows() if row.label.category == SOAP)
+    take_back(one[3].workspace, soap.product_id, "python")
+    fewer = [None] * 3 + [TOWEL] + [None] * 8
+    back = tunable(tmp_path / "one").fit([*TEXTS, *ODD], fewer)
+    assert back.training
+    assert (back.training.labels, back.training.tuned_before) == (5, "")
+    tunable(tmp_path / "afresh").fit([*TEXTS, *ODD], FOUR, tune=False)
+    afresh = tunable(tmp_path / "afresh").fit([*TEXTS, *ODD], fewer)
+    assert np.array_equal(back.predict_proba(TEXTS), afresh.predict_proba(TEXTS))
+
+
 def test_a_large_catalogue_tells_how_frequent_each_category_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two labels each; of 300 products without a label, nine of ten are soaps: what may be either is taken for soap."""
     pile = [f"礼盒 香皂 {number}" for number in range(270)] + [f"礼盒 茶叶 {number}" for number in range(30)]
@@ -368,3 +431,102 @@ def test_labels_that_cannot_be_are_told(labels: list[str | None], error: type[Fe
     with pytest.raises(error) as told:
         shop().fit(TEXTS, labels)
     assert str(told.value) == said
+
+
+CLASSIFIER_SHOP = ["Drinks > Tea", "Drinks > Coffee", "Home > Soap"]
+WORDS = {"Tea": ["sencha", "assam", "oolong"], "Coffee": ["espresso", "mocha", "robusta"], "Soap": ["lather", "suds", "bar"]}
+SMALL = TrainSettings(epochs=2, batch_size=16, held_out=0.3)
+
+
+@pytest.fixture(scope="module")
+def english(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelSettings:
+    return ModelSettings(encoder=str(tiny_encoder), classifier=str(tiny_encoder))
+
+
+def texts_and_labels(per_class: int = 15) -> tuple[list[str], list[str]]:
+    rng = np.random.default_rng(0)
+    texts: dict[str, str] = {}
+    for name, words in WORDS.items():
+        size = len(texts) + per_class
+        while len(texts) < size:
+            texts.setdefault(f"{rng.choice(words)} {rng.choice(words)} no {rng.integers(100)}", name)
+    return list(texts), list(texts.values())
+
+
+def classifying(models: ModelSettings, workspace: Path | None = None) -> Tagger:
+    return Tagger(Taxonomy.from_paths(CLASSIFIER_SHOP), preset=models, workspace=workspace)
+
+
+def test_a_fine_tune_stands_above_the_other_rungs_and_tells_of_its_run(english: ModelSettings, tmp_path: Path) -> None:
+    texts, labels = texts_and_labels()
+    tagger = classifying(english, tmp_path / "one").fit(texts, labels, tune=False, fine_tune=SMALL)
+    assert tagger.training
+    first, second = tagger.training.steps
+    assert (first.stage, second.stage, second.held_out) == ("few-shot", "fine-tune", 12)
+    assert (second.record["classes"], second.record["held_out"], second.record["settings"]["epochs"]) == (3, 12, 2)
+    assert second.below == first.__class__.of_json(asdict(second)).below
+    saved = tmp_path / "saved"
+    tagger.save(saved)
+    loaded = Tagger.load(saved)
+    assert np.array_equal(loaded.predict_proba(texts), tagger.predict_proba(texts))
+    assert loaded.training == tagger.training
+    assert {tag.stage for tag in loaded.predict(texts)} <= {"few-shot", "fine-tune"}
+    again = classifying(english, tmp_path / "two").fit(texts, labels, tune=False, fine_tune=SMALL)
+    assert np.array_equal(again.predict_proba(texts), tagger.predict_proba(texts))
+    voices = tagger.explain(texts[0]).candidates[0].voices
+    assert list(voices) == ["zero-shot", "few-shot", "fine-tune"]
+
+
+def test_a_fine_tune_is_not_begun_on_few_labels_unless_it_is_asked_for(english: ModelSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts, labels = texts_and_labels(40)
+    for enough, expected in ((121, ["few-shot"]), (120, ["few-shot", "fine-tune"])):
+        monkeypatch.setattr(ladder, "MANY", enough)
+        training = classifying(english).fit(texts, labels).training
+        assert training
+        assert [step.stage for step in training.steps] == expected
+
+
+def test_too_few_labels_to_hold_some_out_are_no_reason_for_a_fine_tune(english: ModelSettings) -> None:
+    texts, labels = texts_and_labels(4)
+    with pytest.raises(ModelError, match="the labels are too few to hold some out, so that nothing could say whether a fine-tune helps"):
+        classifying(english).fit(texts, labels, tune=False, fine_tune=True)
+
+
+def test_where_no_classifier_speaks_the_language_a_fine_tune_is_refused() -> None:
+    with pytest.raises(ModelError, match="no classifier of this preset speaks 'zh' -> name one with"):
+        shop().fit(ODD, [TEA, TEA, COFFEE, COFFEE], tune=False, fine_tune=True)
+
+
+def test_sure_tags_teach_the_classifier_alone_and_are_no_labels(english: ModelSettings, tmp_path: Path) -> None:
+    texts, labels = texts_and_labels()
+    more = [f"{word} {number}" for number, word in enumerate(["sencha", "suds", "mocha"] * 10)]
+    products = [Product(str(number), text) for number, text in enumerate([*texts, *more])]
+    tagger = classifying(english, tmp_path)
+    tagger.precision = 0.01
+    said = [(Label(str(row), category_of(label, tagger.taxonomy), "ann"), texts[row]) for row, label in enumerate(labels)]
+    add_labels(Workspace.create(tmp_path), tagger.taxonomy, said)
+    tagger.train(products, tune=False)
+    with Ledger.open(tagger.workspace.ledger) as ledger:
+        tags = [stored.tag for stored in ledger.latest() if stored.tag.category in tagger.classes_]
+    sure = sum(tag.confidence >= 0.9 and int(tag.product_id) >= 45 for tag in tags)
+    tagger.train(products, tune=False, fine_tune=SMALL, tags=0.3)
+    assert tagger.training
+    assert tagger.training.labels == 45
+    record = tagger.training.steps[1].record
+    assert record["examples"] + record["held_out"] == 45 + sure > 45
+    assert {label.source for label, _ in tagger._ladder.learnt} == {"ann"}
+    assert tagger.train(products, tune=False, fine_tune=SMALL, tags=0.3).unchanged
+
+
+def test_a_denial_alone_is_heeded_and_teaches_nothing_of_others(tmp_path: Path) -> None:
+    tagger = shop(tmp_path)
+    products = [Product(str(number), text) for number, text in enumerate(TEXTS)]
+    tagger.bootstrap(products)
+    before = tagger.predict_proba(products)
+    add_labels(tagger.workspace, tagger.taxonomy, [(Label("0", TEA, "ann", negative=True), TEXTS[0])])
+    tagger.train(products, tune=False)
+    assert (tagger.training, tagger.is_taught) == (None, True)
+    after = Tagger.open(tmp_path).predict_proba(products)
+    assert after[0].argmax() != before[0].argmax() == tagger.classes_.index(TEA)
+    np.testing.assert_allclose(after[1:], before[1:], atol=1e-6)
+    assert tagger.train(products, tune=False).unchanged

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 from test_models import MODELS, TEXTS, WITHOUT_LABELS, WordEncoder, drawn, products
 
-from fewtag import ladder
+from fewtag import parts
 from fewtag.models.source import Source
 from fewtag.models.zero_shot import rung as zero_shot
 from fewtag.models.zero_shot.rung import ENOUGH, LETTERS, PRIOR_STRENGTH, TEMPERATURE, ZeroShot
@@ -221,7 +221,7 @@ CODES = [code(number) for number in range(400)]
 
 
 def bootstrapped(monkeypatch: pytest.MonkeyPatch, paths: Sequence[str], encoder: object, texts: Sequence[str]) -> tuple[Tagger, Outcome]:
-    monkeypatch.setattr(ladder, "SentenceEncoder", lambda *_: encoder)
+    monkeypatch.setattr(parts, "SentenceEncoder", lambda *_: encoder)
     tagger = Tagger(Taxonomy.from_paths(paths, language="en"))
     return tagger, tagger.bootstrap(list(texts))
 
@@ -258,7 +258,7 @@ def test_where_the_encoder_knows_all_is_tagged() -> None:
 
 
 def test_without_an_encoder_texts_that_share_no_letters_with_the_categories_are_not_tagged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ladder, "SentenceEncoder", None)  # a call would fail
+    monkeypatch.setattr(parts, "SentenceEncoder", None)  # a call would fail
     tagger = Tagger(Taxonomy.from_paths(SHAPES["one branch with nearly all leaves"], language="sv"))
     assert tagger.bootstrap(CODES) == Outcome(products=400, tagged=0, backed_off=0, abstained=400)
     assert tagger.bootstrap([f"{name} {number}" for number, name in enumerate(LETTERS_ONLY * 5)]).tagged > 50

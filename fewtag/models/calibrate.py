@@ -16,6 +16,8 @@ Vector = npt.NDArray[np.float32]
 
 TINY = 1e-12
 """Keeps the logarithm of a probability of zero finite."""
+NEVER = -20.0
+"""The log-probability of a category that a rung has no label of, and the least that it says of any other."""
 
 
 def log_softmax(scores: Matrix) -> Matrix:

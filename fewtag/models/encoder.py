@@ -47,12 +47,15 @@ class Encoder(Protocol):
 class SentenceEncoder:
     """A sentence-transformers model, loaded when it is first used; texts are cut at `MAX_TOKENS` tokens."""
 
-    def __init__(self, name: str | Source, revision: str | None = None) -> None:
-        """Take a source, or find one by name, hub id (at a commit, if one is given) or folder; raises ModelError where there is none."""
+    def __init__(self, name: str | Source, revision: str | None = None, *, model: Any = None) -> None:
+        """Take a source, or find one by name, hub id (at a commit, if one is given) or folder; raises ModelError where there is none.
+
+        `model` is a SentenceTransformer that stands in for the source's own, as while it is trained.
+        """
         self.source = name if isinstance(name, Source) else locate(name, revision)
         self._prefix = "query: " if E5.search(self.source.name) else ""
         self.identity = f"{self.source.identity}, {MAX_TOKENS} tokens, '{self._prefix}'"
-        self._model: Any = None
+        self._model: Any = model
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Return float32 (n, dimensions) with rows of length 1. Texts of like length share a batch, so that little is padding."""

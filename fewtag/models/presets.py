@@ -14,29 +14,42 @@ MINILM: Final = "sentence-transformers/all-MiniLM-L6-v2"
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """The parts of a preset: hub ids, local folders or None for "goes without"; `speaks` None means every language."""
+    """The parts of a preset: hub ids, local folders or None for "goes without".
+
+    `speaks` are the languages of its encoder, `classifies` those of its classifier; None means every language.
+    """
 
     encoder: str | None
     lm: str | None
     classifier: str
     speaks: frozenset[str] | None = None
+    classifies: frozenset[str] | None = None
 
     def encoder_for(self, language: str) -> str | None:
         """Return the encoder if it is at home in the language, else None: then character n-grams of the catalogue stand alone."""
         return self.encoder if self.speaks is None or language in self.speaks else None
 
+    def classifier_for(self, language: str) -> str | None:
+        """Return the classifier if it is at home in the language, else None: then nothing is fine-tuned."""
+        return self.classifier if self.classifies is None or language in self.classifies else None
+
+
+ENGLISH: Final = frozenset({"en"})
+CHINESE: Final = frozenset({"zh"})
 
 PRESETS: Final = {
-    "embedded": Preset(EMBEDDED, None, EMBEDDED, frozenset({"en"})),
-    "small": Preset(MINILM, "HuggingFaceTB/SmolLM2-135M", "distilbert/distilbert-base-uncased", frozenset({"en"})),
-    "base": Preset("BAAI/bge-base-en-v1.5", "Qwen/Qwen3-0.6B-Base", "google-bert/bert-base-uncased", frozenset({"en"})),
+    "embedded": Preset(EMBEDDED, None, EMBEDDED, ENGLISH, ENGLISH),
+    "small": Preset(MINILM, "HuggingFaceTB/SmolLM2-135M", "distilbert/distilbert-base-uncased", ENGLISH, ENGLISH),
+    "base": Preset("BAAI/bge-base-en-v1.5", "Qwen/Qwen3-0.6B-Base", "google-bert/bert-base-uncased", ENGLISH, ENGLISH),
     "multilingual": Preset("intfloat/multilingual-e5-small", "Qwen/Qwen3-0.6B-Base", "FacebookAI/xlm-roberta-base"),
-    "chinese": Preset("BAAI/bge-small-zh-v1.5", "Qwen/Qwen3-0.6B-Base", "google-bert/bert-base-chinese", frozenset({"zh"})),
+    "chinese": Preset("BAAI/bge-small-zh-v1.5", "Qwen/Qwen3-0.6B-Base", "google-bert/bert-base-chinese", CHINESE, CHINESE),
 }
 
 
 def resolve(settings: ModelSettings) -> Preset:
-    """Return the preset that is named, with each part replaced that is named beside it; an encoder named by hand speaks every language.
+    """Return the preset that is named, with each part replaced that is named beside it.
+
+    An encoder or a classifier that is named by hand speaks every language.
 
     Raises ModelError for a preset that there is not.
 
@@ -51,4 +64,6 @@ def resolve(settings: ModelSettings) -> Preset:
     preset = PRESETS[name]
     if settings.encoder:
         preset = replace(preset, encoder=settings.encoder, speaks=None)
-    return replace(preset, lm=settings.lm or preset.lm, classifier=settings.classifier or preset.classifier)
+    if settings.classifier:
+        preset = replace(preset, classifier=settings.classifier, classifies=None)
+    return replace(preset, lm=settings.lm or preset.lm)

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from fewtag.models.calibrate import log_softmax
+from fewtag.models.calibrate import NEVER, log_softmax
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -21,8 +21,6 @@ INVERSE_REGULARISATION: Final = 10.0
 CELLS: Final = 2**24
 """Beyond so many labels times categories, logistic regression gives way to class means."""
 TEMPERATURE: Final = 0.07
-NEVER: Final = -20.0
-"""The log-probability of a category that the head has no label of."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,11 @@ The trap: a head gives nothing to a category that it has no label of. `warm` say
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,17 +21,37 @@ from fewtag.core import Label, Product
 from fewtag.models import Probabilities
 from fewtag.models.calibrate import log_softmax
 from fewtag.models.encoder import CachedEncoder, Encoder, SentenceEncoder
-from fewtag.models.few_shot.contrast import ContrastSettings, Lesson, tune
+from fewtag.models.few_shot.contrast import ContrastRecord, ContrastSettings, Lesson, loaded, tune
 from fewtag.models.few_shot.head import TEMPERATURE, Head, HeldOut, Mask, sums, unit
+from fewtag.models.few_shot.held_back import keep_back
 from fewtag.models.ngrams import CharacterNgrams
-from fewtag.models.source import Source, loading_quietly, weights_hash
+from fewtag.models.source import Source, file_hash, loading_quietly
+from fewtag.models.vectors import text_key
 from fewtag.models.verbalise import Phrases, sentences
 from fewtag.taxonomy import Taxonomy
 
 Array = npt.NDArray[np.float32]
+Keys = npt.NDArray[np.uint64]
 
 FOLDS: Final = 4
+HELD_CELLS: Final = 2**24
+"""Held-out labels times categories that one matrix may hold, 64 MB; of more labels only so many are judged."""
 DEFAULT: Final = ContrastSettings()
+RECORD: Final = "tuning.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """A tuned encoder and its source, how it came about, and a key of each text and category that it has learnt or was stopped by.
+
+    `learnt` says which of the keys, (n,) and sorted, were learnt rather than kept back.
+    """
+
+    source: Source
+    encoder: Encoder
+    record: ContrastRecord
+    keys: Keys
+    learnt: Mask
 
 
 class FewShot:
@@ -51,7 +74,7 @@ class FewShot:
         self.seed, self.settings = seed, settings
         self.classes_ = taxonomy.classes
         self._ngrams = CharacterNgrams(taxonomy.language, seed)
-        self._tuned: Encoder | None = None
+        self.tuned: Tuned | None = None
         self._prototypes: Array | None = None
         self._head = Head(np.empty((0, 0), dtype=np.float32), np.empty(0, dtype=np.float32), np.zeros(len(self.classes_), dtype=np.bool_))
 
@@ -65,16 +88,29 @@ class FewShot:
         """The folder of the tuned model, as `SetFitModel.from_pretrained` reads it."""
         return self.folder / "setfit"
 
-    def fit(self, products: Sequence[Product], labels: Sequence[Label]) -> FewShot:
-        """Learn from positive labels; products without one only say which n-grams the catalogue has."""
+    def fit(self, products: Sequence[Product], labels: Sequence[Label], before: Tuned | None = None) -> FewShot:
+        """Learn from positive labels; products without one only say which n-grams the catalogue has.
+
+        `before` is what an earlier training has tuned, here in `folder`: where nothing is to be tuned, that encoder stays. A tuning starts
+        from it if all that it has learnt is still said, learning old and new together, and from the original otherwise.
+        """
         texts, classes, weights = self._lessons(products, labels)
         self._ngrams.fit(unique_texts(products)[0], [text for category in self.classes_ for text in _phrases(self.taxonomy, category)])
-        self._tuned, self._prototypes = None, None
-        if self.source and len(texts):
-            self._tune(texts, classes, weights)
+        self.tuned, self._prototypes = None, None
+        if len(texts) and (self.source or before):
+            keys = self._keys(texts, classes)
+            if before and self.source and not np.isin(before.keys[before.learnt], keys).all():
+                before = None
+            kept = before and (not self.source or np.array_equal(before.keys, np.unique(keys)))  # a lesson that is known teaches nothing
+            body, self.tuned = (loaded(before.source), before) if before and kept else self._tune(texts, classes, keys, before)
+            self._anchor(body, texts, classes, weights)
         if len(texts):
             self._head = Head.fit(self._features(texts), classes, weights, len(self.classes_))
         return self
+
+    def starts_from(self, before: Tuned) -> bool:
+        """Return whether what is tuned here is what was tuned before, or has started from it."""
+        return self.tuned is not None and (self.tuned is before or self.tuned.record.started_from == before.source.identity)
 
     def log_probabilities(self, products: Sequence[Product]) -> Array:
         """Return float32 (n, n_classes), normalised over the warm classes, far below for the others."""
@@ -104,6 +140,9 @@ class FewShot:
         for each in np.unique(classes):
             mine = np.flatnonzero(classes == each)
             fold[mine] = (rng.permutation(len(mine)) + rng.integers(FOLDS)) % FOLDS
+        judged = max(1, HELD_CELLS // len(self.classes_))
+        if len(classes) > judged:
+            fold[rng.permutation(len(classes))[judged:]] = FOLDS  # learnt from by every head, and judged by none
         nothing = np.empty(0, dtype=np.int64), np.empty((0, len(self.classes_)), dtype=np.float32), self.warm
         parts = [nothing, *self._folds(features, classes, weights, fold, hide, rng)]
         row = np.concatenate([held for held, _, _ in parts])
@@ -130,45 +169,64 @@ class FewShot:
 
     def _features(self, texts: Sequence[str], tuned: bool = True) -> Array:
         """Return what is seen of texts side by side, float32 (n, dimensions): by the tuned encoder, by the encoder, by n-grams."""
-        encoders = [self._tuned if tuned else None, self.encoder]
+        encoders = [self.tuned.encoder if tuned and self.tuned else None, self.encoder]
         views = [encoder.encode(texts) for encoder in encoders if encoder and len(texts)]
         return np.hstack([*views, self._ngrams.reduce(self._ngrams.grams(texts))]) if len(texts) else np.empty((0, 1), dtype=np.float32)
 
-    def _tune(self, texts: Sequence[str], classes: npt.NDArray[np.int64], weights: Array) -> None:
-        """Tune the encoder, and write it as a SetFit model whose head is the classes' prototypes: their labels and their own words."""
-        assert self.source
-        phrases = [_phrases(self.taxonomy, category) for category in self.classes_]
-        index = self.taxonomy.index
-        siblings = [[index[each] for each in self.taxonomy.siblings(category) if each in index] for category in self.classes_]
-        body = tune(self.source, Lesson(texts, classes, phrases, siblings), self.folder / "checkpoints", self.settings, self.seed)
-        shutil.rmtree(self.setfit, ignore_errors=True)
-        with loading_quietly():
-            body.save_pretrained(str(self.setfit))
-        self._tuned = self._tuned_encoder()
-        words = unit(sums(self._tuned.encode([text for each in phrases for text in each]), _owners(phrases), None, len(phrases)))
-        said = sums(self._tuned.encode(texts), classes, weights, len(phrases))
-        self._prototypes = unit(words + said)
-        self._save_setfit(body, np.unique(classes))
+    def _keys(self, texts: Sequence[str], classes: npt.NDArray[np.int64]) -> Keys:
+        said = (f"{self.classes_[each]}\0{text}" for text, each in zip(texts, classes.tolist(), strict=True))
+        return np.fromiter(map(text_key, said), dtype=np.uint64, count=len(texts))
 
-    def _save_setfit(self, body: Any, warm: npt.NDArray[np.int64]) -> None:
+    def _tune(self, texts: Sequence[str], classes: npt.NDArray[np.int64], keys: Keys, before: Tuned | None) -> tuple[Any, Tuned]:
+        """Tune the encoder, or one that was tuned before, and return its body and what is known of it."""
+        assert self.source
+        families: dict[str, int] = {}
+        family = [families.setdefault((self.taxonomy.parents(each) or ("",))[0], len(families)) for each in self.classes_]
+        lesson = Lesson(texts, classes, [_phrases(self.taxonomy, each) for each in self.classes_], np.array(family))
+        known = np.isin(keys, before.keys[before.learnt]) if before else np.zeros(len(keys), dtype=np.bool_)
+        held = keep_back(texts, classes, self.seed, {texts[row] for row in np.flatnonzero(known).tolist()})
+        settings = replace(self.settings, epochs=self.settings.replay_epochs) if before else self.settings
+        source = before.source if before else self.source
+        body, record = tune(source, lesson, self.folder / "checkpoints", settings, self.seed, held)
+        unique = np.unique(keys)
+        return body, self._made(body, record, unique, ~np.isin(unique, keys[held]))
+
+    def _made(self, body: Any, record: ContrastRecord, keys: Keys, learnt: Mask) -> Tuned:
+        """Name a tuned encoder by its weights, whose vectors are kept like any other's; `body` is None where `setfit` holds it."""
+        assert self.source
+        if body is not None:
+            shutil.rmtree(self._part, ignore_errors=True)
+            with loading_quietly():
+                body.save_pretrained(str(self._part))
+        source = Source(f"{self.source.name}, tuned", str(self.setfit), _weights(self._part if body is not None else self.setfit))
+        return Tuned(source, CachedEncoder(SentenceEncoder(source, model=body), self.folder / "vectors"), record, keys, learnt)
+
+    def _anchor(self, body: Any, texts: Sequence[str], classes: npt.NDArray[np.int64], weights: Array) -> None:
+        """Make the classes' prototypes of their labels and their own words, and write them as the head of a SetFit model."""
         from setfit import SetFitModel
         from sklearn.linear_model import LogisticRegression
 
-        assert self._prototypes is not None
+        assert self.tuned
+        encode, phrases = self.tuned.encoder.encode, [_phrases(self.taxonomy, category) for category in self.classes_]
+        words = unit(sums(encode([text for each in phrases for text in each]), _owners(phrases), None, len(phrases)))
+        self._prototypes = unit(words + sums(encode(texts), classes, weights, len(phrases)))
+        warm = np.unique(classes)
         head = LogisticRegression()
         rows = self._prototypes[warm].astype(np.float64) / TEMPERATURE
         head.classes_ = np.arange(len(warm))
         head.coef_ = rows[1:] - rows[:1] if len(warm) == 2 else rows
         head.intercept_ = np.zeros(len(head.coef_))
         head.n_features_in_ = rows.shape[1]
-        labels = [self.classes_[each] for each in warm]
+        model = SetFitModel(model_body=body, model_head=head, labels=[self.classes_[each] for each in warm], normalize_embeddings=True)
+        shutil.rmtree(self._part, ignore_errors=True)
         with loading_quietly():
-            SetFitModel(model_body=body, model_head=head, labels=labels, normalize_embeddings=True).save_pretrained(str(self.setfit))
+            model.save_pretrained(str(self._part))
+        shutil.rmtree(self.setfit, ignore_errors=True)
+        self._part.replace(self.setfit)
 
-    def _tuned_encoder(self) -> Encoder:
-        assert self.source
-        source = Source(f"{self.source.name}, tuned", str(self.setfit), weights_hash(self.setfit))
-        return CachedEncoder(SentenceEncoder(source), self.folder / "vectors")
+    @property
+    def _part(self) -> Path:
+        return self.setfit.with_name("setfit.part")
 
     def save(self, folder: Path) -> None:
         """Write what was learnt into a folder: JSON, safetensors, and the tuned model as a SetFit folder."""
@@ -177,7 +235,9 @@ class FewShot:
         arrays: dict[str, npt.NDArray[Any]] = dict(self._ngrams.save(folder))
         arrays |= {"head.weights": self._head.weights, "head.bias": self._head.bias, "head.warm": self._head.warm}
         if self._prototypes is not None:
-            arrays |= {"prototypes": self._prototypes}
+            assert self.tuned
+            arrays |= {"prototypes": self._prototypes, "tuned.keys": self.tuned.keys, "tuned.learnt": self.tuned.learnt}
+            (folder / RECORD).write_text(json.dumps(asdict(self.tuned.record)), encoding="utf-8")
             shutil.copytree(self.setfit, folder / "setfit")
         content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
         (folder / "few_shot.safetensors").write_bytes(content)
@@ -193,7 +253,8 @@ class FewShot:
         if self._prototypes is not None:
             shutil.rmtree(self.setfit, ignore_errors=True)
             shutil.copytree(folder / "setfit", self.setfit)
-            self._tuned = self._tuned_encoder()
+            record = ContrastRecord(**json.loads((folder / RECORD).read_text(encoding="utf-8")))
+            self.tuned = self._made(None, record, arrays["tuned.keys"], arrays["tuned.learnt"].astype(np.bool_))
         return self
 
 
@@ -204,3 +265,8 @@ def _phrases(taxonomy: Taxonomy, category: str) -> tuple[str, ...]:
 
 def _owners(phrases: Sequence[Sequence[str]]) -> npt.NDArray[np.int64]:
     return np.repeat(np.arange(len(phrases)), [len(each) for each in phrases])
+
+
+def _weights(folder: Path) -> str:
+    """Return the SHA-256 of a body's weights alone, which stays while a head is written beside them."""
+    return hashlib.sha256("".join(file_hash(file) for file in sorted(folder.rglob("*.safetensors"))).encode()).hexdigest()

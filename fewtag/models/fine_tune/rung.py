@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from fewtag.catalogue import unique_texts
 from fewtag.core import Label, Product
 from fewtag.errors import ModelError
 from fewtag.models import Probabilities
+from fewtag.models.calibrate import NEVER, TINY
 from fewtag.models.device import best_device, best_dtype
 from fewtag.models.encoder import MAX_TOKENS
 from fewtag.models.fine_tune.examples import Examples, examples_of, split
@@ -31,6 +33,8 @@ from fewtag.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
     from fewtag.models.fine_tune.training import Watch
+
+Mask = npt.NDArray[np.bool_]
 
 RECORD: Final = "training.json"
 DONE: Final = "done"
@@ -78,6 +82,20 @@ class FineTune:
         for checkpoint in run.glob("checkpoint-*"):
             shutil.rmtree(checkpoint)
         return self
+
+    @property
+    def warm(self) -> Mask:
+        """Which classes the rung has labels of, (n_classes,)."""
+        return np.isin(self.classes_, self._trained.classes if self._trained else ())
+
+    def held_out(self, products: Sequence[Product], labels: Sequence[Label]) -> frozenset[str]:
+        """Return the texts that `fit` keeps from learning, to measure by; none where labels are few."""
+        examples = examples_of(self.taxonomy, products, labels)
+        return frozenset(examples.texts[row] for row in split(examples, self.settings.held_out, self.seed)[1])
+
+    def log_probabilities(self, products: Sequence[Product]) -> Probabilities:
+        """Return float32 (n, n_classes), from `NEVER` up."""
+        return np.maximum(np.log(np.maximum(self.predict_proba(products), np.float32(TINY))), np.float32(NEVER))
 
     def predict_proba(self, products: Sequence[Product]) -> Probabilities:
         """Return float32 (n, n_classes): rows sum to 1, columns follow `classes_`; classes that had no label get 0.

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from fewtag.errors import ModelError
+from fewtag.errors import ModelError, did_you_mean
 
 Method = Literal["full", "frozen", "lora", "adalora", "prefix"]
 Balance = Literal["none", "weights", "sampling"]
@@ -93,6 +93,28 @@ class TrainSettings:
             raise ModelError(f"freeze_layers has no meaning for method '{self.method}'", mend="leave it 0, or use method 'full'")
         if self.adversarial and (self.method != "full" or self.freeze_layers):
             raise ModelError("adversarial needs embeddings that learn", mend="use method 'full' with freeze_layers 0, or leave it 0")
+
+    @classmethod
+    def parse(cls, words: Iterable[str]) -> TrainSettings:
+        """Return the settings that NAME=VALUE words ask for; raises ModelError for a name or a value that cannot be.
+
+        >>> TrainSettings.parse(["method=lora", "epochs=3"]).epochs
+        3
+        """
+        known = {field.name for field in fields(cls)}
+        given: dict[str, Any] = {}
+        for word in words:
+            name, equals, value = word.partition("=")
+            if name not in known or not equals:
+                mend = (
+                    did_you_mean(name, known, f"use one of {', '.join(sorted(known))}") if equals else "write NAME=VALUE, such as epochs=3"
+                )
+                raise ModelError(f"there is no setting '{word}'", mend=mend)
+            try:
+                given[name] = json.loads(value)
+            except ValueError:
+                given[name] = value
+        return cls(**given)
 
 
 OPTIONAL: Final = frozenset({"learning_rate", "dropout", "checkpoint_steps"})

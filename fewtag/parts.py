@@ -1,0 +1,56 @@
+"""What the rungs are built from: an encoder, a language model, a classifier and a prompt, found before any work begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from fewtag.errors import ModelError
+from fewtag.models.encoder import SentenceEncoder
+from fewtag.models.presets import Preset
+from fewtag.models.source import Source, locate
+from fewtag.prompts import Prompt
+from fewtag.store import ModelIdentity
+
+DEFAULT_PROMPTS: Final = {"zh": "category.zh.v1"}
+"""The prompt for each language that has one of its own; the rest take the English one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the rungs are built from. The encoder is None where none speaks the language, the language model where none is configured.
+
+    The classifier is only a name, looked for when there is something to fine-tune; None where no classifier speaks the language.
+    """
+
+    encoder: SentenceEncoder | None
+    lm: Source | None
+    prompt: Prompt | None
+    classifier: str | None = None
+
+    @classmethod
+    def find(cls, preset: Preset, prompt: str | None, language: str, revisions: Mapping[str, str] = MappingProxyType({})) -> Parts:
+        """Find every part before any work begins, by name at the revision that stands for the name, if one does.
+
+        Raises ModelError or PromptError for one that cannot be had.
+        """
+        encoder = preset.encoder_for(language)
+        lm = locate(preset.lm, revisions.get(preset.lm)) if preset.lm else None
+        if prompt and not lm:
+            raise ModelError(f"the prompt '{prompt}' has no language model to read it", mend="name one with `models: {lm: ...}`")
+        text = Prompt.load(prompt or DEFAULT_PROMPTS.get(language, "category.v1")) if lm else None
+        return cls(SentenceEncoder(encoder, revisions.get(encoder)) if encoder else None, lm, text, preset.classifier_for(language))
+
+    @property
+    def revisions(self) -> dict[str, str]:
+        """Return the revision of each model by its name."""
+        sources = [self.encoder.source if self.encoder else None, self.lm]
+        return {source.name: source.revision for source in sources if source}
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Name the parts as the ledger keeps them."""
+        names = " + ".join(self.revisions) or "character n-grams"
+        return ModelIdentity(names, " + ".join(self.revisions.values()), self.prompt.hash if self.prompt else "")

@@ -1,0 +1,68 @@
+"""What every command shares: the options that mean the same everywhere, talk and progress bars on stderr, and an end for what stops it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+from typer.core import TyperGroup
+
+from fewtag.errors import WorkspaceError
+
+if TYPE_CHECKING:
+    from fewtag.workspace import Workspace
+
+ProductId = Annotated[str, typer.Argument(metavar="PRODUCT_ID", help="As the catalogue has it.")]
+WorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", help="The .fewtag folder to use, instead of the nearest one.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+T = TypeVar("T")
+
+
+class Stoppable(TyperGroup):
+    """The commands, with an end for what stops them from outside: a Ctrl-C, a reader that has read enough, a full disk."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command, and write its data to the last byte, so that what goes wrong with that is noticed here."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except KeyboardInterrupt:
+            goes_on = ctx.invoked_subcommand in ("bootstrap", "train")
+            talk("Stopped: the same command goes on where it was." if goes_on else "Stopped.")
+            raise typer.Exit(130) from None
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.ENOSPC):
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would write the rest while it exits
+            if error.errno == errno.EPIPE:  # `fewtag tag ... | head`
+                raise typer.Exit(0) from None
+            mend = "free some space and run the same command again"
+            raise WorkspaceError("the disk is full", mend=mend, where=error.filename or "standard output") from None
+
+
+def open_workspace(named: Path | None) -> Workspace:
+    """Find the workspace that a command works in."""
+    from fewtag.workspace import Workspace
+
+    return Workspace.find(Path.cwd(), named)
+
+
+def with_bars(work: Callable[..., T], *arguments: Any) -> T:
+    """Do something that takes long with its progress shown."""
+    from fewtag.progress import shown
+
+    with shown():
+        return work(*arguments)
+
+
+def talk(*lines: str) -> None:
+    """Say something to the person at the terminal."""
+    for line in lines:
+        typer.echo(line, err=True)

@@ -1,0 +1,138 @@
+"""What a training came to, rung by rung and branch by branch, and where the next labels would help most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fewtag.blend import Array
+from fewtag.climb import Step, right
+from fewtag.core import Stage
+from fewtag.metrics import f1_interval
+from fewtag.taxonomy import Taxonomy
+
+BELIEF: Final = 4.0
+"""What a branch shows counts in each of its categories as much as so many labels of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """How one root's labels fare: of the `held_out` ones, the share that is right without labels and with them, and F1 with its interval.
+
+    `rungs` says how many of its assignable categories stand on each rung. The next label would help most in the category `wants`, which
+    has an estimated `share` of the catalogue's products.
+    """
+
+    category: str
+    labels: int
+    rungs: dict[Stage, int]
+    held_out: int
+    zero_shot_accuracy: float
+    accuracy: float
+    f1: tuple[float, float, float]
+    reason: str
+    wants: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What the last training came to: how many labels, of how many categories, the rungs above zero-shot with what each gained, and how
+    the labels fare that the topmost has not seen, in all and by branch; `seconds` is what it took."""
+
+    labels: int
+    warm: int
+    steps: tuple[Step, ...]
+    held_out: int
+    zero_shot_accuracy: float
+    accuracy: float
+    branches: tuple[Branch, ...]
+    seconds: float
+
+    @property
+    def tuned_before(self) -> str:
+        """The revision of an encoder tuned before, which this training has kept or started from; empty where there was none."""
+        return next((step.record["tuned_before"] for step in self.steps if step.stage == "few-shot"), "")
+
+    @classmethod
+    def of_json(cls, about: dict[str, Any]) -> Training:
+        """Read back what `dataclasses.asdict` made."""
+        steps = tuple(Step.of_json(each) for each in about["steps"])
+        branches = tuple(Branch(**each | {"f1": tuple(each["f1"])}) for each in about["branches"])
+        return cls(**about | {"steps": steps, "branches": branches})
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What is said of labels that were held out, without labels and with the others: log-scores, (n, n_classes); and their gold, (n,)."""
+
+    zero_shot: Array
+    blended: Array
+    gold: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What there is to judge by: held-out labels, how many labels each class has, and its share of the catalogue, (n_classes,)."""
+
+    heard: Heard
+    labels: npt.NDArray[np.int64]
+    share: Array
+
+    def branches(self, taxonomy: Taxonomy, stages: tuple[Stage, ...], seed: int) -> tuple[Branch, ...]:
+        """Judge root by root, those with most labels first; a category with several parents counts for the root that its path starts at."""
+        roots = np.array([taxonomy.trail(each)[0] for each in taxonomy.classes])
+        heard, gold = self.heard, self.heard.gold
+        said = heard.blended.argmax(axis=1) if len(gold) else gold
+        need = self._need(roots, said == gold)
+        found = []
+        for root in taxonomy.roots:
+            mine = roots == root
+            if not mine.any():
+                continue
+            rows = np.flatnonzero(mine[gold])
+            wants = int(np.where(mine, need, -1).argmax())
+            ours = [stage for stage, own in zip(stages, mine, strict=True) if own]
+            labels = int(self.labels[mine].sum())
+            before, after = right(heard.zero_shot[rows], gold[rows]), right(heard.blended[rows], gold[rows])
+            found.append(
+                Branch(
+                    root,
+                    labels,
+                    {stage: ours.count(stage) for stage in dict.fromkeys(ours)},
+                    len(rows),
+                    before,
+                    after,
+                    f1_interval(said, gold, mine, seed),
+                    _reason(labels, len(rows), after - before),
+                    taxonomy.classes[wants],
+                    round(float(self.share[wants]), 4),
+                )
+            )
+        return tuple(sorted(found, key=lambda branch: -branch.labels))
+
+    def _need(self, roots: npt.NDArray[np.str_], is_right: npt.NDArray[np.bool_]) -> Array:
+        """Return how much one more label of each class would help, (n_classes,): the share of products that are wrong in it, by its labels.
+
+        What a label adds falls with the number of those that are there, so the wrong share is divided by one more than that.
+        """
+        count = np.bincount(self.heard.gold, minlength=len(roots))
+        hits = np.bincount(self.heard.gold, weights=is_right, minlength=len(roots))
+        found = np.zeros(len(roots), dtype=np.float32)
+        for root in np.unique(roots):
+            mine = roots == root
+            common = (hits[mine].sum() + 1) / (count[mine].sum() + 2)
+            wrong = 1 - (hits[mine] + BELIEF * common) / (count[mine] + BELIEF)
+            found[mine] = self.share[mine] * wrong / (1 + self.labels[mine])
+        return found
+
+
+def _reason(labels: int, held_out: int, gain: float) -> str:
+    if not labels:
+        return "no labels yet"
+    if not held_out:
+        return "too few labels to hold some out"
+    return f"labels {'gain' if gain >= 0 else 'lose'} {abs(100 * gain):.0f} points on {held_out} held out"

@@ -1,0 +1,54 @@
+"""What people have said of single products, which outweighs whatever a model says of just these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from fewtag.blend import Array
+from fewtag.core import Label, Product
+from fewtag.label_file import id_of_text
+from fewtag.taxonomy import Taxonomy
+
+A_PERSONS_WORD: Final = 50.0
+"""What a label is worth in log-odds: more than any model says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What people have said of single products: the class that each has, and the classes that it has not.
+
+    A product is known by its id and text together, or where a text alone was labelled, by that.
+    """
+
+    has: dict[str, int] = field(default_factory=dict)
+    has_not: dict[str, list[int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, products: Sequence[Product], labels: Sequence[Label], taxonomy: Taxonomy) -> Verdicts:
+        """Gather labels; a negative one of an inner category denies all classes below it."""
+        keys = {product.id: _key(product) for product in products}
+        said = cls()
+        for label in labels:
+            if not label.negative:
+                said.has[keys[label.product_id]] = taxonomy.index[label.category]
+            elif label.category in taxonomy:
+                below = (label.category, *taxonomy.descendants(label.category))
+                said.has_not.setdefault(keys[label.product_id], []).extend(taxonomy.index[each] for each in below if each in taxonomy.index)
+        return said
+
+    def __call__(self, products: Sequence[Product], log_probabilities: Array) -> Array:
+        """Return log-probabilities, (n, n_classes), that what people said of the very products outweighs."""
+        for row, product in enumerate(products if self.has or self.has_not else ()):
+            for key in (_key(product), _key(Product(id_of_text(product.text), product.text))):
+                log_probabilities[row, self.has_not.get(key, [])] -= np.float32(A_PERSONS_WORD)
+                if key in self.has:
+                    log_probabilities[row, self.has[key]] += np.float32(A_PERSONS_WORD)
+        return log_probabilities
+
+
+def _key(product: Product) -> str:
+    return f"{product.id}\0{product.text}"

@@ -1,0 +1,91 @@
+"""Which classes a rung speaks for: its worth against brute force, and when it climbs, stays and steps down."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fewtag.blend import Blend
+from fewtag.climb import BELIEF, EXPECTED, Held, Step, climb, gain, right, speaks, stages
+from fewtag.models.calibrate import log_softmax
+from fewtag.taxonomy import Taxonomy
+from fewtag.training import Heard, Judged
+
+GOLD = np.arange(90) % 3
+WARM = np.ones(3, dtype=np.bool_)
+
+
+def voice(right: tuple[float, float, float], seed: int) -> np.ndarray:
+    """Return log-probabilities of 90 labels of three classes that favour the gold class in a share of the rows of each."""
+    rng = np.random.default_rng(seed)
+    favoured = np.where(rng.random(90) < np.array(right)[GOLD], GOLD, (GOLD + rng.integers(1, 3, 90)) % 3)
+    return log_softmax((2 * np.eye(3)[favoured] + rng.normal(0, 0.1, (90, 3))).astype(np.float32))
+
+
+def held(above: tuple[float, float, float]) -> Held:
+    return Held(voice((0.6, 0.6, 0.6), 1), voice(above, 2), np.ones((90, 3), dtype=np.bool_), GOLD)
+
+
+def test_a_class_is_worth_what_the_truth_would_lose_if_the_rung_were_silent_on_it() -> None:
+    blend, given = Blend(0.7, 1.1, -0.4), held((0.9, 0.5, 0.2))
+    spoken, silent = blend(given.below, given.above, given.known), blend(given.below, given.above, ~given.known)
+    total = np.zeros(3)
+    for column in range(3):
+        without = spoken.copy()
+        without[:, column] = silent[:, column]
+        each = log_softmax(spoken) - log_softmax(without)
+        total[column] = each[np.arange(90), GOLD].sum()
+    common = (total.sum() + EXPECTED * BELIEF) / (90 + BELIEF)
+    np.testing.assert_allclose(gain(blend, given), (total + BELIEF * common) / (30 + BELIEF), rtol=1e-3)
+
+
+def test_what_the_rung_did_not_know_tells_nothing_of_its_worth() -> None:
+    given = held((0.9, 0.9, 0.9))
+    known = given.known & (np.arange(3) != 2)
+    found = gain(Blend(0.7, 1.1), Held(given.below, given.above, known, GOLD))
+    total = 60 * (found[:2].mean() * (30 + BELIEF) - BELIEF * found[2]) / 30
+    assert found[2] == pytest.approx((total + EXPECTED * BELIEF) / (60 + BELIEF), rel=1e-3)  # what it shares with all
+
+
+def test_a_rung_speaks_where_it_gains_and_not_where_it_is_wrong() -> None:
+    step = climb("few-shot", held((1.0, 0.95, 0.02)), WARM, None, {"tuned": False})
+    assert step.speaks == (True, True, False)
+    assert step.accuracy > step.below == right(voice((0.6, 0.6, 0.6), 1), GOLD)
+    assert stages([step], 3) == ("few-shot", "few-shot", "zero-shot")
+
+
+def test_what_is_in_doubt_stays_as_it_was() -> None:
+    worth = np.float32([0.04, -0.04, 0.06, -0.06])
+    for before in (False, True):
+        found = speaks(worth, np.ones(4, dtype=np.bool_), np.full(4, before))
+        assert found.tolist() == [before, before, True, False]
+    assert not speaks(worth, np.zeros(4, dtype=np.bool_), None).any()
+
+
+def test_without_held_out_labels_a_rung_has_a_modest_say_in_what_it_knows() -> None:
+    nothing = np.empty((0, 3), dtype=np.float32)
+    warm = np.array([True, False, True])
+    step = climb("few-shot", Held(nothing, nothing, nothing.astype(np.bool_), GOLD[:0]), warm, None, {})
+    assert (step.speaks, step.held_out) == ((True, False, True), 0)
+    assert step.blend == Blend.prior(2 / 3)
+
+
+def test_the_topmost_rung_that_speaks_is_the_one_that_a_class_stands_on() -> None:
+    few = Step("few-shot", Blend(1, 1), (True, True, False), (0.0,) * 3, 0, 0, 0, {})
+    fine = Step("fine-tune", Blend(1, 1), (True, False, False), (0.0,) * 3, 0, 0, 0, {})
+    assert stages([few, fine], 3) == ("fine-tune", "few-shot", "zero-shot")
+
+
+def test_the_next_label_is_wanted_where_most_products_are_wrong_for_the_labels_there_are() -> None:
+    taxonomy = Taxonomy.from_paths(["A > x", "A > y", "A > z", "B > w"])
+    gold = np.repeat([0, 1], 20)
+    said = np.eye(4, dtype=np.float32)[[*[0] * 20, *[0] * 20]]  # all of x right, all of y wrong
+    judged = Judged(Heard(said * 0, said, gold), np.array([20, 20, 0, 0]), np.float32([0.6, 0.2, 0.01, 0.19]))
+    a, b = judged.branches(taxonomy, ("few-shot", "few-shot", "zero-shot", "zero-shot"), seed=0)
+    # y: a fifth of the products, nearly all wrong, by 21; z: a hundredth, half wrong, by 1
+    assert (a.category, a.labels, a.rungs, a.wants) == ("a", 40, {"few-shot": 2, "zero-shot": 1}, "a/y")
+    assert (a.held_out, a.zero_shot_accuracy, a.accuracy) == (40, 0.5, 0.5)
+    assert a.reason == "labels gain 0 points on 40 held out"
+    assert (b.category, b.reason, b.wants, b.f1) == ("b", "no labels yet", "b/w", (0.0, 0.0, 0.0))
+    more = Judged(judged.heard, judged.labels, np.float32([0.6, 0.2, 0.1, 0.1]))
+    assert more.branches(taxonomy, ("zero-shot",) * 4, seed=0)[0].wants == "a/z"
