@@ -23,9 +23,10 @@ from fewtag.errors import FewtagError
 from fewtag.terminal import AsJson, ProductId, Stoppable, WorkspaceFolder, open_workspace, talk, with_bars
 
 if TYPE_CHECKING:
+    from fewtag.explanation import Explanation
     from fewtag.status import BranchStatus
     from fewtag.store import StoredTag
-    from fewtag.tagger import Explanation, Tagger
+    from fewtag.tagger import Tagger
     from fewtag.taxonomy import Taxonomy
     from fewtag.training import Training
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from fewtag.core import Tag
+from fewtag.errors import WorkspaceError
 from fewtag.store import SWEEPS, Ledger, Run
 from fewtag.taxonomy import Taxonomy
+from fewtag.workspace import Workspace
 
 TRAINED: Final = ("few-shot", "fine-tune")
 """The stages that have learnt from labels themselves."""
@@ -47,3 +49,28 @@ def less_sure(spread: Sequence[Tag], held: Iterable[Tag], taxonomy: Taxonomy) ->
         for tag in held
         if tag.stage in TRAINED and tag.category in taxonomy.index and tag.confidence >= sureness.get(tag.product_id, 2)
     }
+
+
+def take_back_spread(workspace: Workspace, run_id: int, taxonomy_version: str, seed: int) -> int:
+    """Undo a propagation: what it has tagged last gets the tag again that held before; return how many products those are.
+
+    Raises WorkspaceError where nothing of it is left.
+    """
+    with workspace.lock(), Ledger.open(workspace.ledger) as ledger:
+        histories = [ledger.history(product_id) for product_id in ledger.tagged_by(Run(run_id))]
+        places = [next(place for place, past in enumerate(history) if past.run_id == run_id) for history in histories]
+        undone = [
+            (history, place)
+            for history, place in zip(histories, places, strict=True)
+            if history[place].tag.stage == "neighbours" and history[place].tag == history[0].tag
+        ]
+        if not undone:
+            raise WorkspaceError(
+                f"there is nothing of run {run_id} to take back", mend="`fewtag propagate` names its run", where=workspace.root
+            )
+        run = ledger.start_run("undo", str(run_id), taxonomy_version, seed, {"run": run_id})
+        for history, place in undone:
+            for before in history[place + 1 : place + 2]:
+                ledger.add_tags(run, before.model, [before.tag])
+        ledger.finish_run(run)
+        return len(undone)

@@ -22,10 +22,11 @@ import numpy as np
 from fewtag import __version__
 from fewtag.catalogue import as_products, has_ids, read_catalogue
 from fewtag.catalogue_file import Columns
-from fewtag.core import Label, Product, Stage, Tag
+from fewtag.core import Label, Product, Tag
 from fewtag.course import Plan
 from fewtag.decide import PRECISION, decide
-from fewtag.errors import CatalogueError, FewtagError, ModelError, WorkspaceError
+from fewtag.errors import CatalogueError, FewtagError, ModelError
+from fewtag.explanation import Explanation, candidates
 from fewtag.label_file import id_of_text
 from fewtag.labelling import add_labels
 from fewtag.labels import category_of, standing
@@ -35,9 +36,9 @@ from fewtag.models.fine_tune.settings import TrainSettings
 from fewtag.models.presets import resolve
 from fewtag.parts import Parts
 from fewtag.progress import bar
-from fewtag.propagation import Propagation, done_already, less_sure
+from fewtag.propagation import Propagation, done_already, less_sure, take_back_spread
 from fewtag.status import columns_of, tally, taxonomy_file_of
-from fewtag.store import SWEEPS, Ledger, Run, StoredLabel, StoredTag
+from fewtag.store import SWEEPS, Ledger, Run, StoredTag
 from fewtag.students import students
 from fewtag.tagger_folder import TAXONOMY, SavedTagger, is_saved, read_saved, replacing_folder, whole, write_saved
 from fewtag.taxonomy import Taxonomy
@@ -72,33 +73,6 @@ class Outcome:
     def mostly_open(self) -> bool:
         """Whether four of five products or more were left open."""
         return 5 * self.abstained >= 4 * self.products
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One category of an explanation: its probability at the end, the stages that led there, and the phrase nearest to the product.
-
-    `voices` is what each rung says of it alone, None where that rung does not speak for it.
-    """
-
-    category: str
-    path: str
-    probability: float
-    similarity: float
-    before_calibration: float
-    after_calibration: float
-    nearest: str
-    voices: dict[Stage, float | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why a product has its tag: the likeliest categories, best first, and what people say of it, the oldest first."""
-
-    product: Product
-    tag: Tag
-    candidates: tuple[Candidate, ...]
-    labels: tuple[StoredLabel, ...]
 
 
 FineTuning = bool | TrainSettings | None
@@ -305,24 +279,7 @@ class Tagger:
 
     def take_back(self, run_id: int) -> int:
         """Undo a propagation: what it has tagged last gets the tag again that held before; return how many products those are."""
-        with self.workspace.lock(), Ledger.open(self.workspace.ledger) as ledger:
-            histories = [ledger.history(product_id) for product_id in ledger.tagged_by(Run(run_id))]
-            places = [next(place for place, past in enumerate(history) if past.run_id == run_id) for history in histories]
-            undone = [
-                (history, place)
-                for history, place in zip(histories, places, strict=True)
-                if history[place].tag.stage == "neighbours" and history[place].tag == history[0].tag
-            ]
-            if not undone:
-                raise WorkspaceError(
-                    f"there is nothing of run {run_id} to take back", mend="`fewtag propagate` names its run", where=self.workspace.root
-                )
-            run = ledger.start_run("undo", str(run_id), self.taxonomy.version, self.seed, {"run": run_id})
-            for history, place in undone:
-                for before in history[place + 1 : place + 2]:
-                    ledger.add_tags(run, before.model, [before.tag])
-            ledger.finish_run(run)
-            return len(undone)
+        return take_back_spread(self.workspace, run_id, self.taxonomy.version, self.seed)
 
     @property
     def is_taught(self) -> bool:
@@ -358,24 +315,10 @@ class Tagger:
         self._must_be_fitted()
         taxonomy, evidence = self.taxonomy.primary, self._ladder.explain(product)
         [tag] = decide([product.id], evidence.probability[None], taxonomy, self.precision, self._ladder.stages)
-        best = np.argsort(-evidence.probability, kind="stable")[:shortlist]
-        voices = self._ladder.voices(product)
-        candidates = tuple(
-            Candidate(
-                category := self.classes_[column],
-                taxonomy.path(category),
-                float(evidence.probability[column]),
-                float(evidence.similarity[column]),
-                float(evidence.before_calibration[column]),
-                float(evidence.after_calibration[column]),
-                evidence.nearest[column],
-                {stage: None if np.isnan(said[column]) else float(said[column]) for stage, said in voices.items()},
-            )
-            for column in best
-        )
+        found = candidates(evidence, self._ladder.voices(product), taxonomy, shortlist)
         with Ledger.open(self.workspace.ledger) as ledger:
             held = standing(ledger.label_rows(), self.taxonomy).held
-        return Explanation(product, tag, candidates, tuple(row for row in held if row.label.product_id == product.id))
+        return Explanation(product, tag, found, tuple(row for row in held if row.label.product_id == product.id))
 
     def products(self) -> Iterator[Product]:
         """Yield the products of the catalogue that the taxonomy's file names; raises CatalogueError where it names none."""
