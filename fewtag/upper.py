@@ -30,7 +30,7 @@ from fewtag.training import Heard
 from fewtag.workspace import Workspace
 
 MANY: Final = 1000
-MANY_EACH: Final = 8
+MANY_EACH: Final = 16
 """So many labels, and so many a category that has any, are worth a fine-tune, unless it is asked for or refused."""
 FOLDERS: Final[dict[Stage, str]] = {"few-shot": "few_shot", "fine-tune": "fine_tune"}
 
