@@ -186,6 +186,7 @@ def test_a_tuning_starts_from_the_last_one_if_all_that_has_learnt_is_still_said(
     assert tuned.tuned
     assert tuned.source
     more, fewer = labels([0, 2, 4, 6, 8]), labels([0, 2, 4, 8])
+    was = tuned.predict_proba(products(TEXTS))
     again = tunable(tuned.source, tmp_path / "work").fit(products(TEXTS), labels([0, 2, 4, 6]), tuned.tuned)
     assert again.tuned is tuned.tuned, "the same lesson again teaches nothing"
     replayed = tunable(tuned.source, tmp_path / "work").fit(products(TEXTS), more, tuned.tuned)
@@ -193,6 +194,11 @@ def test_a_tuning_starts_from_the_last_one_if_all_that_has_learnt_is_still_said(
     assert replayed.tuned.record.started_from == tuned.tuned.source.identity
     assert replayed.tuned.source.name == tuned.tuned.source.name
     assert replayed.tuned.source.revision != tuned.tuned.source.revision
+    assert len(list((tmp_path / "work").glob("setfit-*"))) == 2
+    (tmp_path / "saved").mkdir()
+    tuned.save(tmp_path / "saved")
+    reread = tunable(tuned.source, tmp_path / "reread").load(tmp_path / "saved")
+    assert np.array_equal(reread.predict_proba(products(TEXTS)), was), "until it is replaced, the last one is whole"
     other = tunable(tuned.source, tmp_path / "other").fit(products(TEXTS), fewer, tuned.tuned)
     assert other.tuned
     assert other.tuned.record.started_from == tuned.source.identity

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -85,8 +86,9 @@ class FewShot:
 
     @property
     def setfit(self) -> Path:
-        """The folder of the tuned model, as `SetFitModel.from_pretrained` reads it."""
-        return self.folder / "setfit"
+        """The folder of the tuned model, as `SetFitModel.from_pretrained` reads it; each has one of its own, named by its weights."""
+        assert self.tuned
+        return Path(self.tuned.source.place)
 
     def fit(self, products: Sequence[Product], labels: Sequence[Label], before: Tuned | None = None) -> FewShot:
         """Learn from positive labels; products without one only say which n-grams the catalogue has.
@@ -98,12 +100,13 @@ class FewShot:
         self._ngrams.fit(unique_texts(products)[0], [text for category in self.classes_ for text in _phrases(self.taxonomy, category)])
         self.tuned, self._prototypes = None, None
         if len(texts) and (self.source or before):
-            keys = self._keys(texts, classes)
+            keys, last = self._keys(texts, classes), before
             if before and self.source and not np.isin(before.keys[before.learnt], keys).all():
                 before = None
             kept = before and (not self.source or np.array_equal(before.keys, np.unique(keys)))  # a lesson that is known teaches nothing
             body, self.tuned = (loaded(before.source), before) if before and kept else self._tune(texts, classes, keys, before)
             self._anchor(body, texts, classes, weights)
+            self._clear({self.setfit, Path(last.source.place)} if last else {self.setfit})  # whoever has the last may yet come back to it
         if len(texts):
             self._head = Head.fit(self._features(texts), classes, weights, len(self.classes_))
         return self
@@ -192,13 +195,14 @@ class FewShot:
         return body, self._made(body, record, unique, ~np.isin(unique, keys[held]))
 
     def _made(self, body: Any, record: ContrastRecord, keys: Keys, learnt: Mask) -> Tuned:
-        """Name a tuned encoder by its weights, whose vectors are kept like any other's; `body` is None where `setfit` holds it."""
+        """Name a tuned encoder by its weights; `body` is None where `_part` holds it."""
         assert self.source
         if body is not None:
             shutil.rmtree(self._part, ignore_errors=True)
             with loading_quietly():
                 body.save_pretrained(str(self._part))
-        source = Source(f"{self.source.name}, tuned", str(self.setfit), _weights(self._part if body is not None else self.setfit))
+        weights = hashlib.sha256("".join(file_hash(file) for file in sorted(self._part.rglob("*.safetensors"))).encode()).hexdigest()
+        source = Source(f"{self.source.name}, tuned", str(self.folder / f"setfit-{weights[:16]}"), weights)
         return Tuned(source, CachedEncoder(SentenceEncoder(source, model=body), self.folder / "vectors"), record, keys, learnt)
 
     def _anchor(self, body: Any, texts: Sequence[str], classes: npt.NDArray[np.int64], weights: Array) -> None:
@@ -221,12 +225,20 @@ class FewShot:
         shutil.rmtree(self._part, ignore_errors=True)
         with loading_quietly():
             model.save_pretrained(str(self._part))
-        shutil.rmtree(self.setfit, ignore_errors=True)
-        self._part.replace(self.setfit)
+        self._take_part()
 
     @property
     def _part(self) -> Path:
-        return self.setfit.with_name("setfit.part")
+        return self.folder / f"setfit.part-{os.getpid()}"
+
+    def _take_part(self) -> None:
+        shutil.rmtree(self.setfit, ignore_errors=True)
+        self._part.replace(self.setfit)
+
+    def _clear(self, kept: Collection[Path]) -> None:
+        for folder in self.folder.glob("setfit*"):
+            if folder not in kept:
+                shutil.rmtree(folder)
 
     def save(self, folder: Path) -> None:
         """Write what was learnt into a folder: JSON, safetensors, and the tuned model as a SetFit folder."""
@@ -251,10 +263,11 @@ class FewShot:
         self._head = Head(arrays["head.weights"], arrays["head.bias"], arrays["head.warm"].astype(np.bool_))
         self._prototypes = arrays.get("prototypes")
         if self._prototypes is not None:
-            shutil.rmtree(self.setfit, ignore_errors=True)
-            shutil.copytree(folder / "setfit", self.setfit)
+            shutil.rmtree(self._part, ignore_errors=True)
+            shutil.copytree(folder / "setfit", self._part)
             record = ContrastRecord(**json.loads((folder / RECORD).read_text(encoding="utf-8")))
             self.tuned = self._made(None, record, arrays["tuned.keys"], arrays["tuned.learnt"].astype(np.bool_))
+            self._take_part()  # and clear nothing: who only reads holds no lock
         return self
 
 
@@ -265,8 +278,3 @@ def _phrases(taxonomy: Taxonomy, category: str) -> tuple[str, ...]:
 
 def _owners(phrases: Sequence[Sequence[str]]) -> npt.NDArray[np.int64]:
     return np.repeat(np.arange(len(phrases)), [len(each) for each in phrases])
-
-
-def _weights(folder: Path) -> str:
-    """Return the SHA-256 of a body's weights alone, which stays while a head is written beside them."""
-    return hashlib.sha256("".join(file_hash(file) for file in sorted(folder.rglob("*.safetensors"))).encode()).hexdigest()
