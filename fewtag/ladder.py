@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from fewtag.blend import Blend
+from fewtag.blend import Blend, sureness
 from fewtag.catalogue import unique_texts
 from fewtag.core import Label, Product, Stage, Tag
 from fewtag.errors import ModelError
@@ -24,6 +24,7 @@ from fewtag.label_file import id_of_text
 from fewtag.models import Probabilities
 from fewtag.models.calibrate import TINY, log_softmax, proportions
 from fewtag.models.encoder import CachedEncoder, Encoder, SentenceEncoder
+from fewtag.models.few_shot.head import HeldOut
 from fewtag.models.few_shot.rung import FewShot
 from fewtag.models.neighbours.rung import Neighbours
 from fewtag.models.presets import Preset
@@ -44,6 +45,8 @@ COUNTED: Final = 4096
 """How many products tell how frequent each category is."""
 ENOUGH_TO_COUNT: Final = 200
 COUNT_BELIEF: Final = 0.7
+TUNED_SURENESS: Final = 0.65
+"""What is believed of a tuned blend before labels that were kept back say better."""
 CELLS: Final = 2**28
 """Products times categories that one matrix may hold, 1 GB of float32."""
 DEFAULT_PROMPTS: Final = {"zh": "category.zh.v1"}
@@ -98,7 +101,7 @@ class Branch:
 class Training:
     """What the last training came to: how many labels and warm categories, the blend's weights, and the share of held-out labels that
     the zero-shot rung and the blend get right, in all and by branch; `seconds` is what it took. `tuned_before` is the revision of the
-    tuned encoder that it has kept or started from, if it has."""
+    tuned encoder that it has kept or started from, if it has; `sureness` is what the blend's scores are multiplied with."""
 
     labels: int
     warm: int
@@ -110,6 +113,7 @@ class Training:
     branches: tuple[Branch, ...]
     seconds: float
     tuned_before: str = ""
+    sureness: float = 1.0
 
 
 class Ladder:
@@ -179,6 +183,7 @@ class Ladder:
             self._branches(zero_shot, blended, held.gold),
             round(time.monotonic() - start, 1),
             before.source.revision if before and rung.starts_from(before) else "",
+            self._sureness(rung, blend, rung.kept_back(products, labels), asked) if rung.tuned else 1.0,
         )
         self._verdicts = Verdicts.of(products, labels, self.taxonomy)
         self.learnt = [(label, labelled[label.product_id].text) for label in labels]
@@ -232,6 +237,13 @@ class Ladder:
         evidence = self._zero_shot.explain(product)
         return replace(evidence, probability=self.predict_proba([product])[0])
 
+    def _sureness(self, rung: FewShot, blend: Blend, kept: HeldOut, asked: Sequence[Product]) -> float:
+        """Return how sure to be of a blend whose weights were fitted on heads without tuning; a tuned rung sounds surer."""
+        if not len(kept.row):
+            return TUNED_SURENESS
+        scores = blend(self._log_zero_shot([asked[row] for row in kept.row]), kept.log_probabilities, kept.known)
+        return sureness(scores, kept.gold, TUNED_SURENESS)
+
     def _branches(self, zero_shot: Array, blended: Array, gold: npt.NDArray[np.int64]) -> tuple[Branch, ...]:
         """Judge held-out labels root by root, those with most labels first."""
         roots = np.array([self.taxonomy.trail(each)[0] for each in self.taxonomy.classes])[gold]
@@ -247,7 +259,8 @@ class Ladder:
         assert self._few_shot
         assert self.training
         few_shot = self._few_shot.log_probabilities(products)
-        return log_softmax(self.training.blend(self._log_zero_shot(products), few_shot, self._few_shot.warm))
+        blended = self.training.blend(self._log_zero_shot(products), few_shot, self._few_shot.warm)
+        return log_softmax(np.float32(self.training.sureness) * blended)
 
     def _log_zero_shot(self, products: Sequence[Product]) -> Array:
         return np.asarray(np.log(self._zero_shot.predict_proba(products) + np.float32(TINY)), dtype=np.float32)

@@ -164,6 +164,12 @@ def test_where_labels_are_enough_some_end_the_tuning_and_head_and_prototypes_see
     assert FEWEST <= record.held_out <= 40
     assert len(model.tuned.keys) == 400
     assert int((~model.tuned.learnt).sum()) == record.held_out
+    kept = model.kept_back(products(texts), every)
+    assert len(kept.row) == record.held_out, "what it has not learnt, and nothing else"
+    assert kept.gold.tolist() == [GOLD[row % 10] for row in kept.row.tolist()]
+    assert kept.log_probabilities.shape == kept.known.shape == (record.held_out, 6)
+    plain = tunable(source, tmp_path / "plain", tune=False).fit(products(texts), every)
+    assert len(plain.kept_back(products(texts), every).row) == 0
     assert record.log_loss <= record.log_loss_before
     assert record.started_from == source.identity
 

@@ -118,12 +118,7 @@ class FewShot:
     def log_probabilities(self, products: Sequence[Product]) -> Array:
         """Return float32 (n, n_classes), normalised over the warm classes, far below for the others."""
         texts, place = unique_texts(products)
-        features = self._features(texts)
-        scores = self._head.log_probabilities(features)
-        if self._prototypes is not None and self.warm.any():
-            cosines = features[:, : self._prototypes.shape[1]] @ self._prototypes[self.warm].T
-            scores[:, self.warm] = log_softmax(scores[:, self.warm] + log_softmax(cosines / np.float32(TEMPERATURE)))
-        return scores[place]
+        return _spoken(self._head, self._prototypes, self._features(texts))[place]
 
     def predict_proba(self, products: Sequence[Product]) -> Probabilities:
         """Return float32 (n, n_classes): rows sum to 1, columns follow `classes_`; a class that is not warm has next to nothing."""
@@ -151,6 +146,25 @@ class FewShot:
         row = np.concatenate([held for held, _, _ in parts])
         known = np.concatenate([np.broadcast_to(warm, (len(held), len(warm))) for held, _, warm in parts])
         return HeldOut(row, np.concatenate([scores for _, scores, _ in parts]), known, classes[row])
+
+    def kept_back(self, products: Sequence[Product], labels: Sequence[Label]) -> HeldOut:
+        """Return what the rung, tuned, says of labels that neither its encoder has learnt nor, for this, its head and its prototypes.
+
+        There are none where nothing was tuned, or too few labels to keep some back.
+        """
+        texts, classes, weights = self._lessons(products, labels)
+        rows = np.empty(0, dtype=np.int64)
+        if self.tuned:
+            known = np.isin(self._keys(texts, classes), self.tuned.keys[self.tuned.learnt])
+            rows = keep_back(texts, classes, self.seed, {texts[row] for row in np.flatnonzero(known).tolist()})
+        if not len(rows):
+            return HeldOut(rows, np.empty((0, len(self.classes_)), np.float32), np.empty((0, len(self.classes_)), np.bool_), rows)
+        seen = np.setdiff1d(np.arange(len(texts)), rows)
+        features = self._features(texts)
+        head = Head.fit(features[seen], classes[seen], weights[seen], len(self.classes_))
+        prototypes = self._anchors([texts[row] for row in seen.tolist()], classes[seen], weights[seen])
+        scores = _spoken(head, prototypes, features[rows])
+        return HeldOut(rows, scores, np.broadcast_to(head.warm, scores.shape), classes[rows])
 
     def _folds(
         self, features: Array, classes: npt.NDArray[np.int64], weights: Array, fold: npt.NDArray[np.int64], hide: float, rng: Any
@@ -210,10 +224,7 @@ class FewShot:
         from setfit import SetFitModel
         from sklearn.linear_model import LogisticRegression
 
-        assert self.tuned
-        encode, phrases = self.tuned.encoder.encode, [_phrases(self.taxonomy, category) for category in self.classes_]
-        words = unit(sums(encode([text for each in phrases for text in each]), _owners(phrases), None, len(phrases)))
-        self._prototypes = unit(words + sums(encode(texts), classes, weights, len(phrases)))
+        self._prototypes = self._anchors(texts, classes, weights)
         warm = np.unique(classes)
         head = LogisticRegression()
         rows = self._prototypes[warm].astype(np.float64) / TEMPERATURE
@@ -226,6 +237,13 @@ class FewShot:
         with loading_quietly():
             model.save_pretrained(str(self._part))
         self._take_part()
+
+    def _anchors(self, texts: Sequence[str], classes: npt.NDArray[np.int64], weights: Array) -> Array:
+        """Return each class's prototype, (n_classes, dimensions): of its own words and of texts, as the tuned encoder sees them."""
+        assert self.tuned
+        encode, phrases = self.tuned.encoder.encode, [_phrases(self.taxonomy, category) for category in self.classes_]
+        words = unit(sums(encode([text for each in phrases for text in each]), _owners(phrases), None, len(phrases)))
+        return unit(words + sums(encode(texts), classes, weights, len(phrases)))
 
     @property
     def _part(self) -> Path:
@@ -269,6 +287,15 @@ class FewShot:
             self.tuned = self._made(None, record, arrays["tuned.keys"], arrays["tuned.learnt"].astype(np.bool_))
             self._take_part()  # and clear nothing: who only reads holds no lock
         return self
+
+
+def _spoken(head: Head, prototypes: Array | None, features: Array) -> Array:
+    """Return what a head says of features and, where there are prototypes, what these say of the first of them, float32 (n, n_classes)."""
+    scores = head.log_probabilities(features)
+    if prototypes is not None and head.warm.any():
+        cosines = features[:, : prototypes.shape[1]] @ prototypes[head.warm].T
+        scores[:, head.warm] = log_softmax(scores[:, head.warm] + log_softmax(cosines / np.float32(TEMPERATURE)))
+    return scores
 
 
 def _phrases(taxonomy: Taxonomy, category: str) -> tuple[str, ...]:
