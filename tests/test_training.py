@@ -39,6 +39,7 @@ def test_labels_teach_what_names_do_not_say() -> None:
     assert best(tagger, ["碧螺春 礼盒", "摩卡 挂耳"]) == [TEA, COFFEE]
     assert tagger.training is not None
     assert (tagger.training.labels, tagger.training.warm, tagger.training.tuned) == (4, 2, False)
+    assert tagger.training.sureness == 1
 
 
 def test_categories_without_labels_stay_reachable_and_on_their_rung() -> None:
@@ -234,6 +235,7 @@ def test_quick_training_keeps_the_encoder_that_was_tuned_and_unchanged_is_unchan
     assert first.training
     assert quick.training
     assert (first.training.tuned, first.training.tuned_before) == (True, "")
+    assert first.training.sureness == ladder.TUNED_SURENESS, "too few labels to keep any back"
     assert (quick.training.tuned, quick.training.labels, quick.training.warm) == (True, 6, 4)
     assert quick.training.tuned_before
     assert best(quick, ["香皂 三块装", "纯棉毛巾"]) == [SOAP, TOWEL]
