@@ -228,9 +228,10 @@ class Ladder:
     def predict_proba(self, products: Sequence[Product]) -> Probabilities:
         """Return float32 (n, n_classes): rows sum to 1, columns follow the taxonomy's classes."""
         self._prepare(products)
-        if self._few_shot is None:
+        if self._few_shot is None or self.training is None:
             return self._zero_shot.predict_proba(products)
-        return np.exp(log_softmax(self._verdicts(products, log_softmax(self._blended(products) + self._shift))))
+        scores = np.float32(self.training.sureness) * (self._blended(products) + self._shift)
+        return np.exp(log_softmax(self._verdicts(products, log_softmax(scores))))
 
     def explain(self, product: Product) -> Evidence:
         """Return what is said of every class of one product, and why."""
@@ -259,8 +260,7 @@ class Ladder:
         assert self._few_shot
         assert self.training
         few_shot = self._few_shot.log_probabilities(products)
-        blended = self.training.blend(self._log_zero_shot(products), few_shot, self._few_shot.warm)
-        return log_softmax(np.float32(self.training.sureness) * blended)
+        return log_softmax(self.training.blend(self._log_zero_shot(products), few_shot, self._few_shot.warm))
 
     def _log_zero_shot(self, products: Sequence[Product]) -> Array:
         return np.asarray(np.log(self._zero_shot.predict_proba(products) + np.float32(TINY)), dtype=np.float32)
