@@ -66,3 +66,20 @@ class Blend:
         guess = -np.log(np.maximum(known.sum(axis=-1, keepdims=True), 1)).astype(np.float32)
         spoken = np.where(known, above - guess, np.float32(self.stand_in))
         return np.asarray(np.float32(self.below) * below + np.float32(self.rung) * spoken, dtype=np.float32)
+
+
+def sureness(scores: Array, gold: npt.NDArray[np.int64], believed: float) -> tuple[float, float]:
+    """Return the factor on scores, (n, n_classes), at which the log-loss of the true classes is least, and that log-loss, in nats a row.
+
+    No order changes by it, only how sure the likeliest class is. Few rows leave it near what is believed.
+    """
+    from scipy.optimize import minimize_scalar
+
+    def loss(logarithm: float) -> float:
+        return float(BELIEF * np.square(logarithm - np.log(believed)) - likelihood(logarithm).sum())
+
+    def likelihood(logarithm: float) -> Array:
+        return log_softmax(np.float32(np.exp(logarithm)) * scores)[np.arange(len(gold)), gold]
+
+    best = minimize_scalar(loss, bounds=(np.log(believed) - 2, np.log(believed) + 2), method="bounded").x
+    return float(np.exp(best)), -float(likelihood(best).sum()) / max(len(gold), 1)

@@ -162,6 +162,10 @@ def talk_of_training(found: Training) -> None:
     for step in found.steps:
         speaks = f"{step.stage} speaks for {sum(step.speaks)} categories"
         talk(f"{speaks}; of {step.held_out} labels held out, right without it {step.below:.3f}, with {step.accuracy:.3f}")
+        if step.record.get("kept_back"):
+            what = "keeps what it was tuned to" if step.record["tuned"] else "is left as it was"
+            losses = f"{step.record['log_loss_as_it_was']:.3f} as it was, {step.record['log_loss_tuned']:.3f} tuned"
+            talk(f"The encoder {what}: log-loss of {step.record['kept_back']} labels kept back {losses}")
     if found.held_out and found.accuracy < found.zero_shot_accuracy:
         talk(
             f"Mind: of the labels held out, {found.zero_shot_accuracy:.3f} are right without any labels, and {found.accuracy:.3f} with"

@@ -164,6 +164,7 @@ class Ladder:
             int((labels > 0).sum()),
             upper.steps,
             upper.gate,
+            upper.sureness,
             len(heard.gold),
             right(heard.zero_shot, heard.gold),
             right(heard.blended, heard.gold),
@@ -201,7 +202,7 @@ class Ladder:
             about = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
             self.training = Training.of_json(about["training"]) if about["training"] else None
             if self.training:
-                self._upper = self._fresh_upper().load(folder, self.training.steps, self.training.gate)
+                self._upper = self._fresh_upper().load(folder, self.training)
             self._shift = np.array(about["shift"], dtype=np.float32)
             self._verdicts = Verdicts(**about["verdicts"])
             self.learnt = [(Label(**label), text) for label, text in about["learnt"]]

@@ -42,12 +42,14 @@ class Branch:
 @dataclass(frozen=True, slots=True)
 class Training:
     """What the last training came to: how many labels, of how many categories, the rungs above zero-shot with what each gained, the gate
-    before them, and how the labels fare that the topmost has not seen, in all and by branch; `seconds` is what it took."""
+    before them and what their scores are multiplied with, and how the labels fare that the topmost has not seen, in all and by branch;
+    `seconds` is what it took."""
 
     labels: int
     warm: int
     steps: tuple[Step, ...]
     gate: Gate
+    sureness: float
     held_out: int
     zero_shot_accuracy: float
     accuracy: float

@@ -6,18 +6,19 @@ The trap: whatever weighs a rung must not have seen the labels that it is weighe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from fewtag.blend import Array, Mask
+from fewtag.blend import Array, Mask, sureness
 from fewtag.climb import Held, Step, climb, stages
 from fewtag.core import Product, Stage
 from fewtag.course import Course, Plan
 from fewtag.errors import ModelError
 from fewtag.gate import SILENT, Gate, hidden_classes, join
+from fewtag.models.calibrate import log_softmax
 from fewtag.models.encoder import Encoder
 from fewtag.models.few_shot.head import HeldOut
 from fewtag.models.few_shot.rung import FewShot, Tuned
@@ -26,12 +27,14 @@ from fewtag.models.fine_tune.settings import TrainSettings
 from fewtag.models.source import locate
 from fewtag.parts import Parts
 from fewtag.taxonomy import Taxonomy
-from fewtag.training import Heard
+from fewtag.training import Heard, Training
 from fewtag.workspace import Workspace
 
 MANY: Final = 1000
 MANY_EACH: Final = 16
 """So many labels, and so many a category that has any, are worth a fine-tune, unless it is asked for or refused."""
+TUNED_SURENESS: Final = 0.65
+"""What is believed of a tuned blend before labels that were kept back say better."""
 FOLDERS: Final[dict[Stage, str]] = {"few-shot": "few_shot", "fine-tune": "fine_tune"}
 
 ZeroShot = Callable[[Sequence[Product]], Array]
@@ -45,7 +48,7 @@ class Upper:
         self.taxonomy, self.parts = taxonomy, parts
         self._encoder, self._workspace, self._seed = encoder, workspace, seed
         self.steps: tuple[Step, ...] = ()
-        self.gate = Gate()
+        self.gate, self.sureness = Gate(), 1.0
         self._few_shot = self._fresh_few_shot(tune=False)
         self._fine_tune: FineTune | None = None
 
@@ -72,9 +75,8 @@ class Upper:
         said = zero_shot(course.asked(held.row)) if len(held.row) else held.log_probabilities
         hidden = hidden_classes(held.known, held.gold) & warm
         self.gate = Gate.fit(said[:, warm], held.among(warm), hidden[:, warm])
-        started = before.tuned.source.revision if before.tuned and rung.starts_from(before.tuned) else ""
-        record = {"tuned": rung.tuned and asdict(rung.tuned.record), "tuned_before": started}
-        first = climb("few-shot", shown(said, held, hidden, warm), warm, spoke.get("few-shot"), record)
+        first = climb("few-shot", shown(said, held, hidden, warm), warm, spoke.get("few-shot"), {})
+        first = replace(first, record=self._weigh_tuning(course, first, zero_shot, before))
         self.steps = (first,)
         if not self._is_worth_a_fine_tune(course, plan, warm):
             blended = first(said, held.log_probabilities, held.known)
@@ -104,7 +106,7 @@ class Upper:
             said = few_shot if step.stage == "few-shot" else self._classified(products)
             scores = step(scores, said, self._few_shot.warm)
         odds = self.gate(zero_shot, few_shot, familiar, self._few_shot.warm)
-        return join(odds, scores + shift, zero_shot, self._few_shot.warm)
+        return log_softmax(np.float32(self.sureness) * join(odds, scores + shift, zero_shot, self._few_shot.warm))
 
     def voices(self, product: Product) -> dict[Stage, Array]:
         """Return what each rung says of a product by itself, (n_classes,); a class that it does not speak for has NaN."""
@@ -113,22 +115,49 @@ class Upper:
         return {step.stage: np.where(step.speaks, said[step.stage], np.float32(np.nan)) for step in self.steps}
 
     def save(self, folder: Path) -> None:
-        """Write what the rungs have learnt, each into a folder of its own; the steps and the gate are told by the training."""
+        """Write what the rungs have learnt, each into a folder of its own; the rest is told by the training."""
         for step in self.steps:
             (folder / FOLDERS[step.stage]).mkdir()
             rung = self._few_shot if step.stage == "few-shot" else self._fine_tune
             assert rung
             rung.save(folder / FOLDERS[step.stage])
 
-    def load(self, folder: Path, steps: tuple[Step, ...], gate: Gate) -> Upper:
+    def load(self, folder: Path, training: Training) -> Upper:
         """Read back what `save` wrote, into one made for the same taxonomy and parts."""
-        self.steps, self.gate = steps, gate
-        for step in steps:
+        self.steps, self.gate, self.sureness = training.steps, training.gate, training.sureness
+        for step in self.steps:
             if step.stage == "few-shot":
                 self._few_shot = self._fresh_few_shot(bool(step.record["tuned"])).load(folder / FOLDERS[step.stage])
             else:
                 self._fine_tune = self._fresh_fine_tune(TrainSettings()).load(folder / FOLDERS[step.stage])
         return self
+
+    def _weigh_tuning(self, course: Course, first: Step, zero_shot: ZeroShot, before: Upper) -> dict[str, Any]:
+        """Leave the encoder as it was where the labels that were kept back from its tuning say so, and return what came of that.
+
+        The blend was fitted on heads without tuning, and a tuned one sounds surer: how sure to be, the same labels tell.
+        """
+        rung = self._few_shot
+        found: dict[str, Any] = {"tuned": rung.tuned and asdict(rung.tuned.record), "tuned_before": "", "kept_back": 0}
+        if not rung.tuned:
+            return found
+        self.sureness = TUNED_SURENESS
+        if before.tuned and rung.starts_from(before.tuned):
+            found["tuned_before"] = before.tuned.source.revision
+        tuned, plain = (rung.kept_back(course.products, course.taught, each) for each in (True, False))
+        if not len(tuned.row):
+            return found
+        said = zero_shot(course.asked(tuned.row))
+        (sure, loss), (_, plain_loss) = (
+            sureness(self._joined(first(said, held.log_probabilities, held.known), said, held), held.gold, believed)
+            for held, believed in ((tuned, TUNED_SURENESS), (plain, 1.0))
+        )
+        self.sureness = sure
+        if plain_loss <= loss:
+            self._few_shot, self.sureness, found["tuned_before"] = self._fresh_few_shot(tune=False), 1.0, ""
+            self._few_shot.fit([*course.catalogue, *course.products], course.taught)
+        is_kept = {"tuned": found["tuned"] if loss < plain_loss else None}
+        return found | is_kept | {"kept_back": len(tuned.row), "log_loss_as_it_was": plain_loss, "log_loss_tuned": loss}
 
     def _joined(self, blended: Array, said: Array, held: HeldOut) -> Array:
         return join(self.gate(said, held.log_probabilities, held.familiar, held.known), blended, said, held.known)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fewtag.blend import Blend
+from fewtag.blend import Blend, sureness
 from fewtag.models.calibrate import log_softmax
 
 GOLD = np.arange(400) % 4
@@ -54,3 +54,13 @@ def test_a_stand_in_rises_where_unknown_classes_are_the_truth_and_falls_where_th
     cold, warm = GOLD >= 2, GOLD < 2
     rises, falls = (Blend.fit(zero[rows], few[rows], known[rows], GOLD[rows]).stand_in for rows in (cold, warm))
     assert rises > 0.5 > 0 > falls
+
+
+def test_scores_become_as_sure_as_they_are_right() -> None:
+    # Three of four are right: at a distance d the right one has the odds exp(d), which should be 3.
+    scores = np.array([[4, 0]] * 40_000, dtype=np.float32)
+    gold = np.array([0] * 30_000 + [1] * 10_000)
+    factor, loss = sureness(scores, gold, believed=1.0)
+    assert (factor, loss) == pytest.approx((np.log(3) / 4, np.log(4) - 0.75 * np.log(3)), rel=0.02)
+    assert sureness(scores[:0], gold[:0], believed=0.65)[0] == pytest.approx(0.65, rel=1e-3)
+    assert np.log(3) / 4 < sureness(scores[::10_000], gold[::10_000], believed=1.0)[0] < 1, "four labels leave it in between"

@@ -166,6 +166,12 @@ def test_where_labels_are_enough_some_end_the_tuning_and_head_and_prototypes_see
     assert FEWEST <= record.held_out <= 40
     assert len(model.tuned.keys) == 400
     assert int((~model.tuned.learnt).sum()) == record.held_out
+    kept = model.kept_back(products(texts), every, tuned=True)
+    assert len(kept.row) == record.held_out, "what it has not learnt, and nothing else"
+    assert kept.gold.tolist() == [GOLD[row % 10] for row in kept.row.tolist()]
+    assert kept.log_probabilities.shape == kept.known.shape == (record.held_out, 6)
+    plain = tunable(source, tmp_path / "plain", tune=False).fit(products(texts), every)
+    assert len(plain.kept_back(products(texts), every, tuned=True).row) == 0
     assert record.log_loss <= record.log_loss_before
     assert record.started_from == source.identity
 
@@ -188,6 +194,7 @@ def test_a_tuning_starts_from_the_last_one_if_all_that_has_learnt_is_still_said(
     assert tuned.tuned
     assert tuned.source
     more, fewer = labels([0, 2, 4, 6, 8]), labels([0, 2, 4, 8])
+    was = tuned.predict_proba(products(TEXTS))
     again = tunable(tuned.source, tmp_path / "work").fit(products(TEXTS), labels([0, 2, 4, 6]), tuned.tuned)
     assert again.tuned is tuned.tuned, "the same lesson again teaches nothing"
     replayed = tunable(tuned.source, tmp_path / "work").fit(products(TEXTS), more, tuned.tuned)
@@ -195,6 +202,11 @@ def test_a_tuning_starts_from_the_last_one_if_all_that_has_learnt_is_still_said(
     assert replayed.tuned.record.started_from == tuned.tuned.source.identity
     assert replayed.tuned.source.name == tuned.tuned.source.name
     assert replayed.tuned.source.revision != tuned.tuned.source.revision
+    assert len(list((tmp_path / "work").glob("setfit-*"))) == 2
+    (tmp_path / "saved").mkdir()
+    tuned.save(tmp_path / "saved")
+    reread = tunable(tuned.source, tmp_path / "reread").load(tmp_path / "saved")
+    assert np.array_equal(reread.predict_proba(products(TEXTS)), was), "until it is replaced, the last one is whole"
     other = tunable(tuned.source, tmp_path / "other").fit(products(TEXTS), fewer, tuned.tuned)
     assert other.tuned
     assert other.tuned.record.started_from == tuned.source.identity

@@ -42,6 +42,7 @@ def test_labels_teach_what_names_do_not_say() -> None:
     assert best(tagger, ["碧螺春 礼盒", "摩卡 挂耳"]) == [TEA, COFFEE]
     assert tagger.training is not None
     assert (tagger.training.labels, tagger.training.warm, tagger.training.steps[0].record["tuned"]) == (4, 2, None)
+    assert tagger.training.sureness == 1
 
 
 def test_categories_without_labels_stay_reachable_and_on_their_rung() -> None:
@@ -237,6 +238,7 @@ def test_quick_training_keeps_the_encoder_that_was_tuned_and_unchanged_is_unchan
     assert first.training
     assert quick.training
     assert first.training.steps[0].record["tuned"]
+    assert first.training.sureness == upper.TUNED_SURENESS, "too few labels to keep any back"
     assert (first.training.tuned_before, quick.training.labels, quick.training.warm) == ("", 6, 4)
     assert quick.training.steps[0].record["tuned"] == first.training.steps[0].record["tuned"]
     assert quick.training.tuned_before
@@ -530,3 +532,21 @@ def test_a_denial_alone_is_heeded_and_teaches_nothing_of_others(tmp_path: Path) 
     assert after[0].argmax() != before[0].argmax() == tagger.classes_.index(TEA)
     np.testing.assert_allclose(after[1:], before[1:], atol=1e-6)
     assert tagger.train(products, tune=False).unchanged
+
+
+@pytest.mark.parametrize("helps", [True, False])
+def test_an_encoder_stays_as_it_was_where_labels_kept_back_say_so(
+    english: ModelSettings, helps: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    texts, labels = texts_and_labels(80)
+    losses = iter([1.0, 2.0] if helps else [2.0, 1.0])
+    monkeypatch.setattr(upper, "sureness", lambda *_: (0.7, next(losses)))
+    tagger = classifying(english, tmp_path / "shop").fit(texts, labels, fine_tune=False)
+    assert tagger.training
+    record = tagger.training.steps[0].record
+    assert (record["kept_back"], record["tuned"] is not None, tagger.training.sureness) == (24, helps, 0.7 if helps else 1.0)
+    plain = classifying(english).fit(texts, labels, tune=False).predict_proba(texts)
+    assert np.array_equal(tagger.predict_proba(texts), plain) != helps
+    assert np.array_equal(
+        classifying(english, tmp_path / "shop").fit(texts, labels, fine_tune=False).predict_proba(texts), tagger.predict_proba(texts)
+    )

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -88,8 +89,9 @@ class FewShot:
 
     @property
     def setfit(self) -> Path:
-        """The folder of the tuned model, as `SetFitModel.from_pretrained` reads it."""
-        return self.folder / "setfit"
+        """The folder of the tuned model, as `SetFitModel.from_pretrained` reads it; each has one of its own, named by its weights."""
+        assert self.tuned
+        return Path(self.tuned.source.place)
 
     def fit(self, products: Sequence[Product], labels: Sequence[Label], before: Tuned | None = None) -> FewShot:
         """Learn from positive labels; products without one say which n-grams the catalogue has, and what else there is beside the warm.
@@ -101,12 +103,13 @@ class FewShot:
         self._ngrams.fit(unique_texts(products)[0], [text for category in self.classes_ for text in _phrases(self.taxonomy, category)])
         self.tuned, self._prototypes = None, None
         if len(texts) and (self.source or before):
-            keys = self._keys(texts, classes)
+            keys, last = self._keys(texts, classes), before
             if before and self.source and not np.isin(before.keys[before.learnt], keys).all():
                 before = None
             kept = before and (not self.source or np.array_equal(before.keys, np.unique(keys)))  # a lesson that is known teaches nothing
             body, self.tuned = (loaded(before.source), before) if before and kept else self._tune(texts, classes, keys, before)
             self._anchor(body, texts, classes, weights)
+            self._clear({self.setfit, Path(last.source.place)} if last else {self.setfit})  # whoever has the last may yet come back to it
         if len(texts):
             self._head = Head.fit(self._features(texts), classes, weights, len(self.classes_))
         labelled = set(texts)
@@ -126,11 +129,7 @@ class FewShot:
         """Return log-probabilities, float32 (n, n_classes), as above, and how familiar each text looks, (n,): 0 where that is not known."""
         texts, place = unique_texts(products)
         features = self._features(texts)
-        scores = self._head.log_probabilities(features)
-        if self._prototypes is not None and self.warm.any():
-            cosines = features[:, : self._prototypes.shape[1]] @ self._prototypes[self.warm].T
-            scores[:, self.warm] = log_softmax(scores[:, self.warm] + log_softmax(cosines / np.float32(TEMPERATURE)))
-        return scores[place], self._familiar(features)[place]
+        return _spoken(self._head, self._prototypes, features)[place], self._familiar(features)[place]
 
     def predict_proba(self, products: Sequence[Product]) -> Probabilities:
         """Return float32 (n, n_classes): rows sum to 1, columns follow `classes_`; a class that is not warm has next to nothing."""
@@ -159,6 +158,26 @@ class FewShot:
         row, scores, familiar = (np.concatenate([part[place] for part in parts]) for place in (0, 1, 3))
         known = np.concatenate([np.broadcast_to(warm, (len(held), len(warm))) for held, _, warm, _ in parts])
         return HeldOut(row, scores, known, classes[row], familiar)
+
+    def kept_back(self, products: Sequence[Product], labels: Sequence[Label], tuned: bool) -> HeldOut:
+        """Return what the rung, tuned or as it would be without, says of labels that its encoder, a head and prototypes have not learnt.
+
+        There are none where nothing was tuned, or too few labels to keep some back.
+        """
+        texts, classes, weights = self._lessons(products, labels)
+        rows = np.empty(0, dtype=np.int64)
+        if self.tuned:
+            known = np.isin(self._keys(texts, classes), self.tuned.keys[self.tuned.learnt])
+            rows = keep_back(texts, classes, self.seed, {texts[row] for row in np.flatnonzero(known).tolist()})
+        nothing = np.empty((0, len(self.classes_)), dtype=np.float32)
+        if not len(rows):
+            return HeldOut(rows, nothing, nothing.astype(np.bool_), rows, nothing[:, 0])
+        seen = np.setdiff1d(np.arange(len(texts)), rows)
+        features = self._features(texts, tuned)
+        head = Head.fit(features[seen], classes[seen], weights[seen], len(self.classes_))
+        prototypes = self._anchors([texts[row] for row in seen.tolist()], classes[seen], weights[seen]) if tuned else None
+        scores = _spoken(head, prototypes, features[rows])
+        return HeldOut(rows, scores, np.broadcast_to(head.warm, scores.shape), classes[rows], self._familiar(features[rows]))
 
     def _folds(
         self, features: Array, classes: npt.NDArray[np.int64], weights: Array, fold: npt.NDArray[np.int64], hide: float, rng: Any
@@ -219,13 +238,14 @@ class FewShot:
         return body, self._made(body, record, unique, ~np.isin(unique, keys[held]))
 
     def _made(self, body: Any, record: ContrastRecord, keys: Keys, learnt: Mask) -> Tuned:
-        """Name a tuned encoder by its weights, whose vectors are kept like any other's; `body` is None where `setfit` holds it."""
+        """Name a tuned encoder by its weights; `body` is None where `_part` holds it."""
         assert self.source
         if body is not None:
             shutil.rmtree(self._part, ignore_errors=True)
             with loading_quietly():
                 body.save_pretrained(str(self._part))
-        source = Source(f"{self.source.name}, tuned", str(self.setfit), _weights(self._part if body is not None else self.setfit))
+        weights = hashlib.sha256("".join(file_hash(file) for file in sorted(self._part.rglob("*.safetensors"))).encode()).hexdigest()
+        source = Source(f"{self.source.name}, tuned", str(self.folder / f"setfit-{weights[:16]}"), weights)
         return Tuned(source, CachedEncoder(SentenceEncoder(source, model=body), self.folder / "vectors"), record, keys, learnt)
 
     def _anchor(self, body: Any, texts: Sequence[str], classes: npt.NDArray[np.int64], weights: Array) -> None:
@@ -233,10 +253,7 @@ class FewShot:
         from setfit import SetFitModel
         from sklearn.linear_model import LogisticRegression
 
-        assert self.tuned
-        encode, phrases = self.tuned.encoder.encode, [_phrases(self.taxonomy, category) for category in self.classes_]
-        words = unit(sums(encode([text for each in phrases for text in each]), _owners(phrases), None, len(phrases)))
-        self._prototypes = unit(words + sums(encode(texts), classes, weights, len(phrases)))
+        self._prototypes = self._anchors(texts, classes, weights)
         warm = np.unique(classes)
         head = LogisticRegression()
         rows = self._prototypes[warm].astype(np.float64) / TEMPERATURE
@@ -248,12 +265,27 @@ class FewShot:
         shutil.rmtree(self._part, ignore_errors=True)
         with loading_quietly():
             model.save_pretrained(str(self._part))
-        shutil.rmtree(self.setfit, ignore_errors=True)
-        self._part.replace(self.setfit)
+        self._take_part()
+
+    def _anchors(self, texts: Sequence[str], classes: npt.NDArray[np.int64], weights: Array) -> Array:
+        """Return each class's prototype, (n_classes, dimensions): of its own words and of texts, as the tuned encoder sees them."""
+        assert self.tuned
+        encode, phrases = self.tuned.encoder.encode, [_phrases(self.taxonomy, category) for category in self.classes_]
+        words = unit(sums(encode([text for each in phrases for text in each]), _owners(phrases), None, len(phrases)))
+        return unit(words + sums(encode(texts), classes, weights, len(phrases)))
 
     @property
     def _part(self) -> Path:
-        return self.setfit.with_name("setfit.part")
+        return self.folder / f"setfit.part-{os.getpid()}"
+
+    def _take_part(self) -> None:
+        shutil.rmtree(self.setfit, ignore_errors=True)
+        self._part.replace(self.setfit)
+
+    def _clear(self, kept: Collection[Path]) -> None:
+        for folder in self.folder.glob("setfit*"):
+            if folder not in kept:
+                shutil.rmtree(folder)
 
     def save(self, folder: Path) -> None:
         """Write what was learnt into a folder: JSON, safetensors, and the tuned model as a SetFit folder."""
@@ -280,11 +312,21 @@ class FewShot:
         self._familiar = Familiar(arrays["familiar.weights"], float(arrays["familiar.bias"][0]))
         self._prototypes = arrays.get("prototypes")
         if self._prototypes is not None:
-            shutil.rmtree(self.setfit, ignore_errors=True)
-            shutil.copytree(folder / "setfit", self.setfit)
+            shutil.rmtree(self._part, ignore_errors=True)
+            shutil.copytree(folder / "setfit", self._part)
             record = ContrastRecord(**json.loads((folder / RECORD).read_text(encoding="utf-8")))
             self.tuned = self._made(None, record, arrays["tuned.keys"], arrays["tuned.learnt"].astype(np.bool_))
+            self._take_part()  # and clear nothing: who only reads holds no lock
         return self
+
+
+def _spoken(head: Head, prototypes: Array | None, features: Array) -> Array:
+    """Return what a head says of features and, where there are prototypes, what these say of the first of them, float32 (n, n_classes)."""
+    scores = head.log_probabilities(features)
+    if prototypes is not None and head.warm.any():
+        cosines = features[:, : prototypes.shape[1]] @ prototypes[head.warm].T
+        scores[:, head.warm] = log_softmax(scores[:, head.warm] + log_softmax(cosines / np.float32(TEMPERATURE)))
+    return scores
 
 
 def _phrases(taxonomy: Taxonomy, category: str) -> tuple[str, ...]:
@@ -294,8 +336,3 @@ def _phrases(taxonomy: Taxonomy, category: str) -> tuple[str, ...]:
 
 def _owners(phrases: Sequence[Sequence[str]]) -> npt.NDArray[np.int64]:
     return np.repeat(np.arange(len(phrases)), [len(each) for each in phrases])
-
-
-def _weights(folder: Path) -> str:
-    """Return the SHA-256 of a body's weights alone, which stays while a head is written beside them."""
-    return hashlib.sha256("".join(file_hash(file) for file in sorted(folder.rglob("*.safetensors"))).encode()).hexdigest()
