@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from fewtag.core import Product as Product
     from fewtag.core import Tag as Tag
     from fewtag.errors import FewtagError as FewtagError
+    from fewtag.models.fine_tune.settings import TrainSettings as TrainSettings
     from fewtag.tagger import Tagger as Tagger
     from fewtag.taxonomy import Taxonomy as Taxonomy
     from fewtag.taxonomy_file import ModelSettings as ModelSettings
@@ -21,9 +22,10 @@ _HOMES: Final = {
     "Tag": "fewtag.core",
     "Tagger": "fewtag.tagger",
     "Taxonomy": "fewtag.taxonomy",
+    "TrainSettings": "fewtag.models.fine_tune.settings",
 }
 
-__all__ = ["Columns", "FewtagError", "ModelSettings", "Product", "Tag", "Tagger", "Taxonomy"]
+__all__ = ["Columns", "FewtagError", "ModelSettings", "Product", "Tag", "Tagger", "Taxonomy", "TrainSettings"]
 
 
 def __getattr__(name: str) -> Any:

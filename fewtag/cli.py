@@ -48,7 +48,9 @@ OutFile = Annotated[Path | None, typer.Option("-o", "--out", help="Where to writ
 
 Rung = Literal["auto", "few-shot", "fine-tune"]
 
+SHOWN_SETTINGS = ("method", "learning_rate", "epochs", "weight_decay", "warmup", "hierarchy")
 SHOWN = 20
+SHOWN_LOST = 5
 LOW_PRECISION = 0.5
 MOST = 500
 
@@ -106,6 +108,9 @@ def bootstrap(
         talk("Nothing has changed since the last run: its tags stand.")
     if outcome.mostly_open and precision > LOW_PRECISION:
         talk(f"Most products are left open: --precision {LOW_PRECISION} tags more of them, less surely.")
+    if outcome.relearnt:
+        talk("Categories or models have changed, and what labels teach was learnt anew, quickly: `fewtag train` may do better.")
+    talk_of_lost_labels(tagger)
     if outcome.resumed_at:
         talk(f"Went on behind the {outcome.resumed_at} products of the interrupted run.")
     typer.echo(json.dumps(asdict(outcome)) if as_json else str(outcome))
@@ -134,39 +139,59 @@ def train(
 
     deep = search or settings or tags or rung == "fine-tune"
     if deep and (quick or rung == "few-shot"):
-        problem = "--search, --set and --tags are for a fine-tune, which --quick and --rung few-shot refuse"
+        problem = "--search, --set, --tags and --rung fine-tune are for a fine-tune, which --quick and --rung few-shot refuse"
         raise FewtagError(problem, mend="leave one or the other out")
     fine_tune = TrainSettings.parse(settings or ()) if deep else False if rung == "few-shot" else None
     tagger = Tagger.open(open_workspace(workspace).root)
     if tagger.is_outdated():
-        talk(f"Mind: {tagger.file} has changed since the last bootstrap, which is still gone by: `fewtag bootstrap {tagger.file}` first.")
-    tune = not quick and rung != "fine-tune"
+        talk(f"Mind: {tagger.file} has changed since, and this goes by what it said then: run `fewtag bootstrap {tagger.file}`.")
+    tune = False if quick or rung == "fine-tune" else True if rung == "few-shot" else None
     outcome = with_bars(lambda: tagger.train(catalogue, tune=tune, fine_tune=fine_tune, trials=search, tags=tags))
     found = tagger.training
     if found:
         cold = len(tagger.classes_) - found.warm
-        talk(f"Labels: {found.labels}, of {found.warm} categories; the other {cold} are guessed from their names")
+        others = f"; the other {cold} are guessed from their names" if cold else ""
+        talk(f"Labels: {found.labels}, of {found.warm} categories{others}")
         talk_of_training(found)
     elif tagger.is_taught:
         talk("There are denials alone: they are heeded for the very products, and teach nothing of others.")
     else:
         talk("All labels have been taken back, and what they taught is forgotten.")
+    talk_of_lost_labels(tagger)
     if outcome.unchanged:
         talk("Nothing has changed since the last training, and nothing was tagged anew.")
+    if outcome.mostly_open:
+        talk(f"Most products are left open: `fewtag bootstrap --precision {LOW_PRECISION}` tags more of them, less surely.")
     typer.echo(json.dumps(asdict(outcome) | {"training": found and asdict(found)}) if as_json else str(outcome))
     talk("Next: `fewtag status` shows the categories, `fewtag export -o FILE` writes all tags.")
 
 
+def talk_of_lost_labels(tagger: Tagger) -> None:
+    """Say which labels nothing can be learnt from any more."""
+    if lost := tagger.lost_labels:
+        talk(
+            f"Mind: {lost.total()} labels are left aside, as their categories are gone or assignable no more: {', '.join(sorted(lost)[:5])}"
+        )
+
+
 def talk_of_training(found: Training) -> None:
     """Say what each rung gained on the labels that it had not seen."""
+    from fewtag.training import tells
+
     for step in found.steps:
-        speaks = f"{step.stage} speaks for {sum(step.speaks)} categories"
-        talk(f"{speaks}; of {step.held_out} labels held out, right without it {step.below:.3f}, with {step.accuracy:.3f}")
+        held_out = f"of {step.held_out} labels held out, right without it {step.below:.3f}, with {step.accuracy:.3f}"
+        talk(f"{step.stage} speaks for {sum(step.speaks)} categories; {held_out if step.held_out else 'no labels could be held out'}")
+        if step.record.get("tuned") and not step.record["kept_back"]:
+            talk("The encoder was tuned, which those figures know nothing of: labels are too few to keep some back from that.")
+        if step.stage == "fine-tune":
+            settings = step.record["settings"]
+            talk("Its settings: " + ", ".join(f"{name}={settings[name]}" for name in SHOWN_SETTINGS))
         if step.record.get("kept_back"):
             what = "keeps what it was tuned to" if step.record["tuned"] else "is left as it was"
             losses = f"{step.record['log_loss_as_it_was']:.3f} as it was, {step.record['log_loss_tuned']:.3f} tuned"
             talk(f"The encoder {what}: log-loss of {step.record['kept_back']} labels kept back {losses}")
-    if found.held_out and found.accuracy < found.zero_shot_accuracy:
+    loss = found.zero_shot_accuracy - found.accuracy
+    if loss > 0 and tells(loss, found.held_out):
         talk(
             f"Mind: of the labels held out, {found.zero_shot_accuracy:.3f} are right without any labels, and {found.accuracy:.3f} with"
             " the others. More labels help; until then, `fewtag label undo --run N` takes an import back."
@@ -198,7 +223,10 @@ def status(workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
             typer.echo(f"{row.tags:>7}  {row.confidence:>10.2f}  {row.path}")
         if len(found.categories) > SHOWN:
             typer.echo(f"    ... and {len(found.categories) - SHOWN} more: `fewtag taxonomy show`, or --json")
-    talk("Next: `fewtag explain PRODUCT_ID`, or `fewtag tag FILE -o OUT` for other products.")
+    if found.waiting:
+        talk(f"Labels given or taken back since the last training: {found.waiting}. Next: `fewtag train`, or `fewtag train --quick`.")
+    else:
+        talk("Next: `fewtag explain PRODUCT_ID`, or `fewtag tag FILE -o OUT` for other products.")
 
 
 def print_branches(branches: Sequence[BranchStatus]) -> None:
@@ -271,7 +299,7 @@ def explain(
         typer.echo(json.dumps(asdict(found) | {"history": [asdict(each) for each in history]}, ensure_ascii=False))
     else:
         print_explanation(found, history, tagger.taxonomy)
-    talk("Next: where this is wrong, give the category more aliases or examples in the taxonomy and `fewtag bootstrap` again.")
+    talk(f"Next: where this is wrong, `fewtag label add {product_id} CATEGORY`, or give the category more aliases and `fewtag bootstrap`.")
 
 
 def print_explanation(found: Explanation, history: Sequence[StoredTag], taxonomy: Taxonomy) -> None:

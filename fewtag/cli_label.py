@@ -124,6 +124,8 @@ def print_added(added: Added, taxonomy: Taxonomy, as_json: bool) -> None:
     """Print what became of labels, and show the first conflicts that they have a part in."""
     line = f"{added.labels} labels: {added.new} new, {added.known} already there, {len(added.conflicts)} in conflict"
     typer.echo(json.dumps(asdict(added), ensure_ascii=False) if as_json else line)
+    if added.replaced:
+        talk(f"Earlier labels of the same people that do not count any more: {added.replaced}")
     for conflict in added.conflicts[:SHOWN_CONFLICTS]:
         talk(f"In conflict: {told(conflict, taxonomy)}")
     if len(added.conflicts) > SHOWN_CONFLICTS:

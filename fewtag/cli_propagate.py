@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fewtag.cli_label import print_added
+from fewtag.errors import FewtagError
 from fewtag.terminal import By, WorkspaceFolder, login, open_workspace, talk, with_bars
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ def propagate(
     from fewtag.tag_file import SPREAD_COLUMNS, spread_rows, stream_csv
     from fewtag.tagger import Tagger
 
+    if audit < 0:
+        raise FewtagError(f"the audit is to draw {audit} tags", mend="give 1 or more")
+    if sum((undo is not None, answers is not None, dry_run or audit > 0)) > 1:
+        problem = "--undo and --answers each do one thing alone"
+        raise FewtagError(problem, mend="leave out the rest: --dry-run, --audit, or one of the two")
     tagger = Tagger.open(open_workspace(workspace).root)
     if undo is not None:
         typer.echo(f"{tagger.take_back(undo)} products have the tags again that they had before run {undo}")

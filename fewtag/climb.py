@@ -19,8 +19,8 @@ from fewtag.models.calibrate import log_softmax
 
 BELIEF: Final = 8.0
 """What all categories show counts in each as much as so many labels of its own."""
-EXPECTED: Final = 0.3
-"""What a label is expected to gain, in nats, before any was held out."""
+EXPECTED: Final[dict[Stage, float]] = {"few-shot": 0.3, "fine-tune": 0.0}
+"""What a label is expected to gain, in nats, before any was held out: a classifier has no more to go by than what stands below it."""
 MARGIN: Final = 0.05
 """A category climbs above this gain and steps down below its negative, in nats a label; between the two it stays where it is."""
 LEAST: Final = 1e-6
@@ -36,10 +36,11 @@ class Held:
     gold: npt.NDArray[np.int64]
 
 
-def gain(blend: Blend, held: Held) -> Array:
+def gain(blend: Blend, held: Held, expected: float) -> Array:
     """Return what a rung's word for each class is worth, (n_classes,), in nats a held-out label of the class.
 
-    That is how much less likely the truth would be if the rung were silent on the class, with all else left as it is.
+    That is how much less likely the truth would be if the rung were silent on the class, with all else left as it is. `expected` is what
+    it is taken for before any label was held out.
     """
     spoken = blend(held.below, held.above, held.known)
     silent = blend(held.below, held.above, np.zeros_like(held.known))
@@ -51,20 +52,20 @@ def gain(blend: Blend, held: Held) -> Array:
     rest[rows, held.gold] += (spoken - silent)[rows, held.gold]
     total = np.where(held.known, rest, 0).sum(axis=0, dtype=np.float64)
     labels = np.bincount(held.gold[held.known[rows, held.gold]], minlength=len(total))
-    common = (total.sum() + EXPECTED * BELIEF) / (labels.sum() + BELIEF)
+    common = (total.sum() + expected * BELIEF) / (labels.sum() + BELIEF)
     return np.asarray((total + BELIEF * common) / (labels + BELIEF), dtype=np.float32)
 
 
-def speaks(worth: Array, warm: Mask, spoke: Mask | None) -> Mask:
+def speaks(worth: Array, warm: Mask, spoke: Mask | None, first: float = 0.0) -> Mask:
     """Return the classes that a rung is to speak for, (n_classes,): of those it has labels of, what gains, and what is in doubt as before.
 
-    `spoke` is what it spoke for before; without that, the gain alone decides.
+    `spoke` is what it spoke for before; without that, a gain above `first` decides.
 
     >>> worth = np.float32([0.5, 0.01, -0.01, -0.5])
     >>> speaks(worth, np.ones(4, dtype=bool), np.array([False, False, True, True])).tolist()
     [True, False, True, False]
     """
-    bar = np.float32(0) if spoke is None else np.where(spoke, -MARGIN, MARGIN).astype(np.float32)
+    bar = np.float32(first) if spoke is None else np.where(spoke, -MARGIN, MARGIN).astype(np.float32)
     return np.asarray(warm & (worth > bar), dtype=np.bool_)
 
 
@@ -106,8 +107,8 @@ def climb(stage: Stage, held: Held, warm: Mask, spoke: Mask | None, record: dict
         return Step(stage, Blend.prior(), tuple(warm.tolist()), (0.0,) * len(warm), 0, 0.0, 0.0, record)
     blend = Blend.fit(held.below, held.above, held.known, held.gold)
     worth = np.zeros(len(warm), dtype=np.float32)
-    worth[warm] = gain(blend, held)
-    chosen = speaks(worth, warm, spoke)
+    worth[warm] = gain(blend, held, EXPECTED[stage])
+    chosen = speaks(worth, warm, spoke, MARGIN if stage == "fine-tune" else 0.0)
     after = right(blend(held.below, held.above, held.known & chosen[warm]), held.gold)
     below = right(held.below, held.gold)
     return Step(stage, blend, tuple(chosen.tolist()), tuple(worth.round(4).tolist()), len(held.gold), below, after, record)

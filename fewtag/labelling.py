@@ -27,7 +27,8 @@ COLUMNS: Final = ("product_id", "category", "path", "negative", "source", "at")
 class Added:
     """What became of labels that were given: how many were new or there already, and the conflicts that they have a part in.
 
-    `run` is the import that they came with; None where nothing was new, or where they were given by hand.
+    `run` is the import that they came with; None where nothing was new, or where they were given by hand. `replaced` is how many labels of
+    the same people do not count any more for it.
     """
 
     labels: int
@@ -35,6 +36,7 @@ class Added:
     known: int
     conflicts: tuple[Conflict, ...]
     run: int | None = None
+    replaced: int = 0
 
 
 def add_labels(workspace: Workspace, taxonomy: Taxonomy, batch: Sequence[tuple[Label, str]], file: Path | None = None) -> Added:
@@ -48,8 +50,9 @@ def add_labels(workspace: Workspace, taxonomy: Taxonomy, batch: Sequence[tuple[L
             ledger.finish_run(run)
         found = standing(ledger.label_rows(), taxonomy)
     given = {label for label, _ in batch}
+    replaced = len(held - {row.label for row in found.held})
     conflicts = tuple(conflict for conflict in found.conflicts if conflict.labels & given)
-    return Added(len(batch), len(new), len(batch) - len(new), conflicts, run.id if run else None)
+    return Added(len(batch), len(new), len(batch) - len(new), conflicts, run.id if run else None, replaced)
 
 
 def take_back(workspace: Workspace, product_id: str, source: str) -> int:

@@ -168,7 +168,7 @@ class Ladder:
             len(heard.gold),
             right(heard.zero_shot, heard.gold),
             right(heard.blended, heard.gold),
-            Judged(heard, labels, share).branches(self.taxonomy, upper.stages, self._seed),
+            Judged(heard, labels, share).branches(self.taxonomy, upper.stages),
             seconds,
         )
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Row
 
 from fewtag.catalogue_file import Columns
+from fewtag.core import Label
 from fewtag.errors import WorkspaceError
 from fewtag.labels import standing
 from fewtag.store import SWEEPS, Ledger
@@ -58,7 +59,7 @@ class Status:
 
     `finished` is None while a run is under way, or where it was interrupted; `voices` are stage, model and how many tags they gave,
     and `training` is what the last training came to, as `Training` (`training.py`) has it; None where there was none.
-    `branches` tell of it root by root.
+    `branches` tell of it root by root; `waiting` is how many labels were given or taken back since.
     """
 
     taxonomy: str
@@ -74,6 +75,7 @@ class Status:
     training: dict[str, Any] | None
     branches: tuple[BranchStatus, ...]
     categories: tuple[CategoryStatus, ...]
+    waiting: int = 0
 
 
 def read_status(workspace: Workspace) -> Status:
@@ -81,8 +83,11 @@ def read_status(workspace: Workspace) -> Status:
     with Ledger.open(workspace.ledger) as ledger:
         about = workspace.tagger / TRAINING
         with whole(workspace.tagger):
-            training = json.loads(about.read_text(encoding="utf-8"))["training"] if about.is_file() else None
-        return status_of(ledger, tagged_taxonomy(workspace, ledger), training)
+            learnt = json.loads(about.read_text(encoding="utf-8")) if about.is_file() else {"training": None, "learnt": []}
+        taxonomy = tagged_taxonomy(workspace, ledger)
+        heeded = {Label(**label) for label, _ in learnt["learnt"]}
+        to_heed = {label for label in standing(ledger.label_rows(), taxonomy).labels if label.category in taxonomy}
+        return replace(status_of(ledger, taxonomy, learnt["training"]), waiting=len(heeded ^ to_heed))
 
 
 def columns_of(run: Row[Any], workspace: Workspace) -> Columns:

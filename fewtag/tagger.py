@@ -10,6 +10,7 @@ import hashlib
 import shutil
 import tempfile
 import weakref
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -56,7 +57,8 @@ CELLS_PER_BATCH: Final = 2**24
 class Outcome:
     """What a bootstrap came to: how many products it tagged with an assignable category, with one above, or not at all.
 
-    `unchanged` says that an earlier run had done all of it, `resumed_at` how many products an interrupted one had.
+    `unchanged` says that an earlier run had done all of it, `resumed_at` how many products an interrupted one had, and `relearnt` that
+    what labels teach had to be learnt anew, quickly, as the categories or the models are others.
     """
 
     products: int
@@ -65,6 +67,7 @@ class Outcome:
     abstained: int
     resumed_at: int = 0
     unchanged: bool = False
+    relearnt: bool = False
 
     def __str__(self) -> str:
         return f"{self.products} products: {self.tagged} tagged, {self.backed_off} backed off to a parent, {self.abstained} left open"
@@ -96,8 +99,7 @@ class Tagger:
         workspace: str | Path | None = None,
     ) -> None:
         """Take the settings, and raise FewtagError for one that is wrong; the models are found when they are first needed."""
-        if not 0 < precision <= 1:
-            raise FewtagError(f"the precision is {precision}", mend="give a number above 0 and up to 1, such as 0.9")
+        _must_be_a_precision(precision)
         self.taxonomy, self.precision, self.seed = taxonomy, precision, seed
         self.settings = ModelSettings(preset=preset) if isinstance(preset, str) else preset
         self._preset = resolve(self.settings)
@@ -105,6 +107,8 @@ class Tagger:
         self.columns = Columns()
         self.file: Path | None = None
         """The taxonomy's file, where it was read from one."""
+        self.lost_labels: Counter[str] = Counter()
+        """How many labels were left aside, as their category is gone or assignable no more, by category."""
         self.ids_made = 0
         """How many categories of the taxonomy's file have no id of their own."""
         self.workspace = Workspace(Path(workspace) if workspace else self._temporary())
@@ -195,15 +199,20 @@ class Tagger:
         """
         catalogue, columns = self._begin(products)
         with self.workspace.lock(), Ledger.open(self.workspace.ledger) as ledger:
+            was_trained = self._was_trained(ledger)
             self._learn(catalogue)
-            return self._sweep("bootstrap", ledger, catalogue, columns)
+            relearnt = was_trained and not self._trained and bool(self._labels(ledger)[1])
+            if relearnt:
+                self._learn_labels(ledger, catalogue, Plan.of(False, None))
+            return replace(self._sweep("bootstrap", ledger, catalogue, columns), relearnt=relearnt)
 
     def train(
-        self, products: Any = None, *, tune: bool = True, fine_tune: FineTuning = None, trials: int = 0, tags: float = 0.0
+        self, products: Any = None, *, tune: bool | None = None, fine_tune: FineTuning = None, trials: int = 0, tags: float = 0.0
     ) -> Outcome:
         """Learn from the labels in the workspace's ledger, and tag the catalogue anew with what that teaches.
 
         `tune` lets the encoder learn too, which takes minutes; without it, only a head on top of what it has learnt so far does.
+        None: where labels are enough to keep some back, by which it is seen whether that helps.
         `fine_tune` is whether a classifier is trained besides, or with which settings; None: where labels are many, and `tune` allows it.
         `trials` is how many settings are tried first, and `tags`, 0 to 1, how much its own sure tags count there, beside a label's 1.
         Unchanged, it does nothing; killed, the same call goes on. Raises ModelError where there are no labels.
@@ -217,7 +226,7 @@ class Tagger:
             self._learn_labels(ledger, catalogue, plan, tags)
             return self._sweep("train", ledger, catalogue, columns)
 
-    def fit(self, products: Any, labels: Sequence[str | None], *, tune: bool = True, fine_tune: FineTuning = None) -> Tagger:
+    def fit(self, products: Any, labels: Sequence[str | None], *, tune: bool | None = None, fine_tune: FineTuning = None) -> Tagger:
         """Add labels to what is known, and learn from all of them.
 
         `labels` has one entry per product: a category's id, full path or unique name, or None for a product without a label, which
@@ -251,6 +260,7 @@ class Tagger:
         rungs must not contradict, and what a trained model holds more surely stays. The tags go to the ledger as a run that `take_back`
         undoes, unless it is a `dry_run`; unchanged, it writes nothing. `propagation` tells what it came to.
         """
+        _must_be_a_precision(precision)
         catalogue, _ = self._begin(products)
         with self.workspace.lock(), Ledger.open(self.workspace.ledger) as ledger:
             self._learn(catalogue)
@@ -427,6 +437,11 @@ class Tagger:
                 self._ladder.load_training(place)
                 self._trained = saved.trained
 
+    def _was_trained(self, ledger: Ledger) -> bool:
+        """Return whether what was last learnt or tagged here had labels to learn from."""
+        place, last = self.workspace.tagger, ledger.last_run(*SWEEPS)
+        return bool(self._trained or (is_saved(place) and read_saved(place).trained) or (last and last.kind == "train"))
+
     def _learn_labels(self, ledger: Ledger, catalogue: Sequence[Product], plan: Plan, tags: float = 0.0) -> None:
         """Learn from the labels that hold, unless that has been done with just these."""
         products, labels = self._labels(ledger)
@@ -450,9 +465,9 @@ class Tagger:
     def _labels(self, ledger: Ledger) -> tuple[list[Product], list[Label]]:
         """Return the labels that hold, of categories that there still are, and their products."""
         primary = self.taxonomy.primary
-        known = [
-            row for row in ledger.label_rows() if row.withdrawn or row.label.category in (primary if row.label.negative else primary.index)
-        ]
+        rows = ledger.label_rows()
+        known = [row for row in rows if row.withdrawn or row.label.category in (primary if row.label.negative else primary.index)]
+        self.lost_labels = Counter(row.label.category for row in standing(rows, self.taxonomy).held if row not in known)
         said = standing(known, self.taxonomy)
         return said.products, said.labels
 
@@ -546,6 +561,11 @@ class Tagger:
     def _must_be_fitted(self) -> None:
         if not self._fitted:
             raise ModelError("the tagger has seen no products yet", mend="call `bootstrap(products)` first")
+
+
+def _must_be_a_precision(precision: float) -> None:
+    if not 0 < precision <= 1:
+        raise FewtagError(f"the precision is {precision}", mend="give a number above 0 and up to 1, such as 0.9")
 
 
 def _digest(parts: Iterable[str]) -> str:

@@ -103,7 +103,8 @@ def whole(place: Path) -> Iterator[None]:
     except (ModelError, PromptError, WorkspaceError, MemoryError):
         raise
     except Exception as error:  # no JSON, no tensors, no taxonomy, a file that is gone: half a folder may be anything
-        raise WorkspaceError("the tagger is damaged", mend="delete this folder and bootstrap again", where=place) from error
+        problem = "the tagger is damaged, or of an older fewtag"
+        raise WorkspaceError(problem, mend="delete this folder and bootstrap again", where=place) from error
 
 
 def _old(place: Path) -> Path:

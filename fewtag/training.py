@@ -86,7 +86,7 @@ class Judged:
     labels: npt.NDArray[np.int64]
     share: Array
 
-    def branches(self, taxonomy: Taxonomy, stages: tuple[Stage, ...], seed: int) -> tuple[Branch, ...]:
+    def branches(self, taxonomy: Taxonomy, stages: tuple[Stage, ...]) -> tuple[Branch, ...]:
         """Judge root by root, those with most labels first; a category with several parents counts for the root that its path starts at."""
         roots = np.array([taxonomy.trail(each)[0] for each in taxonomy.classes])
         heard, gold = self.heard, self.heard.gold
@@ -110,7 +110,7 @@ class Judged:
                     len(rows),
                     before,
                     after,
-                    f1_interval(said, gold, mine, seed),
+                    f1_interval(said, gold, mine),
                     _reason(labels, len(rows), after - before),
                     taxonomy.classes[wants],
                     round(float(self.share[wants]), 4),
@@ -139,4 +139,14 @@ def _reason(labels: int, held_out: int, gain: float) -> str:
         return "no labels yet"
     if not held_out:
         return "too few labels to hold some out"
-    return f"labels {'gain' if gain >= 0 else 'lose'} {abs(100 * gain):.0f} points on {held_out} held out"
+    change = f"labels {'gain' if gain >= 0 else 'lose'} {abs(100 * gain):.0f} points on {held_out} held out"
+    return change if tells(gain, held_out) else f"{change}, which may be chance"
+
+
+def tells(gain: float, held_out: int) -> bool:
+    """Return whether a change in the share of right ones, of so many, is more than chance easily makes it.
+
+    >>> tells(-0.06, 16), tells(0.3, 138)
+    (False, True)
+    """
+    return bool(abs(gain) * np.sqrt(held_out) > 1)

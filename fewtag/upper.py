@@ -68,7 +68,8 @@ class Upper:
         Raises ModelError where the labels are too few for what the plan demands.
         """
         spoke = {step.stage: np.array(step.speaks) for step in before.steps}
-        rung = self._few_shot = self._fresh_few_shot(plan.tune)
+        tune = self._few_shot.can_be_judged(course.products, course.taught) if plan.tune is None else plan.tune
+        rung = self._few_shot = self._fresh_few_shot(tune)
         rung.fit([*course.catalogue, *course.products], course.taught, before.tuned)  # what was labelled outlives the catalogue's text
         warm = rung.warm
         held = rung.held_out(course.products, course.taught, hide=min(0.5, 1 - float(warm.mean())))
@@ -178,8 +179,8 @@ class Upper:
 
         rung = self._fresh_fine_tune(plan.settings)
         if not rung.held_out(course.products, course.labels):
-            problem = "the labels are too few to hold some out, so that nothing could say whether a fine-tune helps"
-            raise ModelError(problem, mend="label more products, or `fewtag train --rung few-shot`")
+            problem = "the labels are too few to hold 10 out, a tenth of them, so that nothing could say whether a fine-tune helps"
+            raise ModelError(problem, mend="label about 100 products, or `--set held_out=0.3`, or leave it to the few-shot rung")
         if plan.trials:
             rung.settings = search(rung, course.products, course.labels, plan.trials)
         rung.fit(course.products, course.labels)

@@ -26,7 +26,7 @@ NO_WORKSPACE = "{shop}: there is no workspace here -> run `fewtag bootstrap taxo
 ENCODING = "name the right one with `catalogue: {encoding: ...}`, for instance utf-8, utf-16-le, gb18030 or cp1252"
 NO_CATALOGUE = "there is no such catalogue -> name a file that is there, with `catalogue: {file: ...}` or on the command line"
 WORKS_OFFLINE = "use `preset: embedded`, which works offline, or name a local folder that holds the model"
-DAMAGED = "{shop}/.fewtag/tagger: the tagger is damaged -> delete this folder and bootstrap again"
+DAMAGED = "{shop}/.fewtag/tagger: the tagger is damaged, or of an older fewtag -> delete this folder and bootstrap again"
 GO_ON = "free some space and run the same command again: it goes on where it stopped"
 
 Change = Callable[[], object]

@@ -134,7 +134,7 @@ def test_the_status_of_a_workspace_reads_the_taxonomy_that_its_tagger_was_made_w
     ledger.add_tags(start(ledger), MODEL, TAGS)
     with pytest.raises(WorkspaceError) as told:
         read_status(workspace)
-    assert str(told.value) == f"{workspace.tagger}: the tagger is damaged -> delete this folder and bootstrap again"
+    assert str(told.value) == f"{workspace.tagger}: the tagger is damaged, or of an older fewtag -> delete this folder and bootstrap again"
     workspace.tagger.mkdir()
     (workspace.tagger / "taxonomy.json").write_text(SHOP.to_json(), encoding="utf-8")
     assert read_status(workspace) == status_of(ledger, SHOP)

@@ -41,8 +41,18 @@ RIGHT = [TEA, COFFEE, SOAP, TOWEL, TEA, COFFEE, TOWEL, SOAP]
 
 
 def test_the_public_names_are_these_and_no_others() -> None:
-    assert fewtag.__all__ == ["Columns", "FewtagError", "ModelSettings", "Product", "Tag", "Tagger", "Taxonomy"]
-    assert dir(fewtag) == ["Columns", "FewtagError", "ModelSettings", "Product", "Tag", "Tagger", "Taxonomy", "__version__"]
+    assert fewtag.__all__ == ["Columns", "FewtagError", "ModelSettings", "Product", "Tag", "Tagger", "Taxonomy", "TrainSettings"]
+    assert dir(fewtag) == [
+        "Columns",
+        "FewtagError",
+        "ModelSettings",
+        "Product",
+        "Tag",
+        "Tagger",
+        "Taxonomy",
+        "TrainSettings",
+        "__version__",
+    ]
     for name in fewtag.__all__:
         assert getattr(fewtag, name).__name__ == name
     with pytest.raises(AttributeError, match="module 'fewtag' has no attribute 'Classifier'"):

@@ -193,14 +193,15 @@ def test_a_catalogue_that_changes_keeps_what_labels_have_taught(tmp_path: Path) 
     assert later.training
 
 
-def test_another_taxonomy_forgets_what_labels_have_taught_of_the_old_one(tmp_path: Path) -> None:
+def test_in_another_taxonomy_a_bootstrap_learns_anew_what_labels_teach(tmp_path: Path) -> None:
     shop(tmp_path).fit([*TEXTS, *ODD], [None] * 8 + [TEA, TEA, COFFEE, COFFEE])
     wider = Tagger(Taxonomy.from_paths([*PATHS, "日用 > 牙膏"], language="zh"), workspace=tmp_path)
-    wider.bootstrap([*TEXTS, *ODD])
-    assert wider.training is None
-    wider.train([*TEXTS, *ODD])
+    assert wider.bootstrap([*TEXTS, *ODD]).relearnt
     assert wider.training
     assert wider.training.labels == 4
+    assert best(wider, ["碧螺春 礼盒"]) == [TEA]
+    again = Tagger(Taxonomy.from_paths([*PATHS, "日用 > 牙膏"], language="zh"), workspace=tmp_path).bootstrap([*TEXTS, *ODD])
+    assert (again.unchanged, again.relearnt) == (True, False)
 
 
 def test_what_is_saved_and_loaded_says_the_same_bits(tmp_path: Path) -> None:
@@ -232,7 +233,7 @@ MORE = [None] * 2 + [SOAP, TOWEL] + [None] * 8
 def test_quick_training_keeps_the_encoder_that_was_tuned_and_unchanged_is_unchanged(
     tunable: Callable[..., Tagger], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = tunable(tmp_path).fit([*TEXTS, *ODD], FOUR)
+    first = tunable(tmp_path).fit([*TEXTS, *ODD], FOUR, tune=True)
     monkeypatch.setattr(rung, "tune", None)  # whatever would be tuned from here on is an error
     quick = tunable(tmp_path).fit([*TEXTS, *ODD], MORE, tune=False)
     assert first.training
@@ -270,11 +271,11 @@ def test_a_tuned_history_can_be_repeated_to_the_bit_and_what_was_taken_back_leav
         soap = next(row.label for row in ledger.label_rows() if row.label.category == SOAP)
     take_back(one[3].workspace, soap.product_id, "python")
     fewer = [None] * 3 + [TOWEL] + [None] * 8
-    back = tunable(tmp_path / "one").fit([*TEXTS, *ODD], fewer)
+    back = tunable(tmp_path / "one").fit([*TEXTS, *ODD], fewer, tune=True)
     assert back.training
     assert (back.training.labels, back.training.tuned_before) == (5, "")
     tunable(tmp_path / "afresh").fit([*TEXTS, *ODD], FOUR, tune=False)
-    afresh = tunable(tmp_path / "afresh").fit([*TEXTS, *ODD], fewer)
+    afresh = tunable(tmp_path / "afresh").fit([*TEXTS, *ODD], fewer, tune=True)
     assert np.array_equal(back.predict_proba(TEXTS), afresh.predict_proba(TEXTS))
 
 
@@ -490,8 +491,19 @@ def test_a_fine_tune_is_not_begun_on_few_labels_unless_it_is_asked_for(english: 
 
 def test_too_few_labels_to_hold_some_out_are_no_reason_for_a_fine_tune(english: ModelSettings) -> None:
     texts, labels = texts_and_labels(4)
-    with pytest.raises(ModelError, match="the labels are too few to hold some out, so that nothing could say whether a fine-tune helps"):
+    with pytest.raises(ModelError, match="the labels are too few to hold 10 out, a tenth of them, so that nothing could say whether"):
         classifying(english).fit(texts, labels, tune=False, fine_tune=True)
+
+
+def test_what_is_no_fine_tune_is_told() -> None:
+    with pytest.raises(FewtagError, match="fine_tune is 'lora' -> give True, False or None, or TrainSettings"):
+        shop().fit(ODD, [TEA, TEA, COFFEE, COFFEE], fine_tune="lora")  # type: ignore[arg-type]
+
+
+def test_where_labels_cannot_tell_whether_it_helps_nothing_is_tuned_unasked(tunable: Callable[..., Tagger]) -> None:
+    training = tunable().fit([*TEXTS, *ODD], FOUR).training
+    assert training
+    assert training.steps[0].record["tuned"] is None
 
 
 def test_where_no_classifier_speaks_the_language_a_fine_tune_is_refused() -> None:

@@ -159,6 +159,11 @@ class FewShot:
         known = np.concatenate([np.broadcast_to(warm, (len(held), len(warm))) for held, _, warm, _ in parts])
         return HeldOut(row, scores, known, classes[row], familiar)
 
+    def can_be_judged(self, products: Sequence[Product], labels: Sequence[Label]) -> bool:
+        """Return whether labels are enough to keep some back from a tuning, by which it is seen whether it helps."""
+        texts, classes, _ = self._lessons(products, labels)
+        return len(keep_back(texts, classes, self.seed)) > 0
+
     def kept_back(self, products: Sequence[Product], labels: Sequence[Label], tuned: bool) -> HeldOut:
         """Return what the rung, tuned or as it would be without, says of labels that its encoder, a head and prototypes have not learnt.
 
