@@ -179,8 +179,9 @@ class Upper:
 
         rung = self._fresh_fine_tune(plan.settings)
         if not rung.held_out(course.products, course.labels):
-            problem = "the labels are too few to hold 10 out, a tenth of them, so that nothing could say whether a fine-tune helps"
-            raise ModelError(problem, mend="label about 100 products, or `--set held_out=0.3`, or leave it to the few-shot rung")
+            share = f"{rung.settings.held_out:.0%} of each category"
+            problem = f"{share} are fewer than 10 labels to hold out, so that nothing could say whether a fine-tune helps"
+            raise ModelError(problem, mend="label more products of each category, or hold more out (`--set held_out=0.3`)")
         if plan.trials:
             rung.settings = search(rung, course.products, course.labels, plan.trials)
         rung.fit(course.products, course.labels)

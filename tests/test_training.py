@@ -491,7 +491,7 @@ def test_a_fine_tune_is_not_begun_on_few_labels_unless_it_is_asked_for(english: 
 
 def test_too_few_labels_to_hold_some_out_are_no_reason_for_a_fine_tune(english: ModelSettings) -> None:
     texts, labels = texts_and_labels(4)
-    with pytest.raises(ModelError, match="the labels are too few to hold 10 out, a tenth of them, so that nothing could say whether"):
+    with pytest.raises(ModelError, match="10% of each category are fewer than 10 labels to hold out, so that nothing could say whether"):
         classifying(english).fit(texts, labels, tune=False, fine_tune=True)
 
 
