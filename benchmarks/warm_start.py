@@ -37,8 +37,8 @@ def main() -> None:
             tagger.fit(products, [*given, *[None] * len(draw.test)], tune=tune)
             seconds = time.monotonic() - start
             tags = [tag.alternatives[0][0] for tag in tagger.predict([draw.data.products[row] for row in draw.test])]
-            few_shot = tagger._ladder._few_shot
-            steps = few_shot.tuned.record.steps if few_shot and few_shot.tuned else 0
+            tuned = tagger._ladder._upper.tuned
+            steps = tuned.record.steps if tuned else 0
             print(f"{name:<12} {what:<36} {accuracy(tags, draw.gold):.3f} {seconds:>5.0f} s, tuned for {steps} steps last", flush=True)
 
 

@@ -16,6 +16,8 @@ import numpy as np
 
 from fewtag import Tagger, Taxonomy
 from fewtag.metrics import accuracy
+from fewtag.models.few_shot.rung import FewShot
+from fewtag.upper import Upper
 
 SYLLABLES: Final = [onset + vowel for onset in (*"bdfgklmnprstvz", "st", "br") for vowel in "aeiou"]
 PER_ROOT: Final = 50
@@ -71,14 +73,14 @@ def main() -> None:
     tested = rng.integers(0, arguments.categories, TESTED)
     titles, others = ([shop.title(row, rng) for row in each.tolist()] for each in (rows, tested))
     tagger = Tagger(taxonomy)
-    fresh = tagger._ladder._fresh_few_shot
+    fresh = Upper._fresh_few_shot
 
-    def limited(tune: bool) -> object:
-        rung = fresh(tune)
+    def limited(upper: Upper, tune: bool) -> FewShot:
+        rung = fresh(upper, tune)
         rung.settings = replace(rung.settings, steps=(rung.settings.steps[0], arguments.steps))
         return rung
 
-    tagger._ladder._fresh_few_shot = limited  # type: ignore[method-assign, assignment]
+    Upper._fresh_few_shot = limited  # type: ignore[method-assign]
     start = time.monotonic()
     gold = [ids[row] for row in tested.tolist()]
 
@@ -99,8 +101,7 @@ def main() -> None:
         for what, tune in (("tuned", True), ("trained once more, quickly", False)):
             tagger.fit(titles, [None] * len(titles), tune=tune)
             judge(what)
-        few_shot = tagger._ladder._few_shot
-        print(few_shot.tuned.record if few_shot and few_shot.tuned else "not tuned")
+        print(tagger.training.steps[0].record)
 
 
 if __name__ == "__main__":

@@ -93,8 +93,11 @@ class Step:
         return cls(**about | lists | {"blend": Blend(**about["blend"])})
 
     def __call__(self, below: Array, above: Array, known: Mask) -> Array:
-        """Return log-probabilities, (n, n_classes), from a rung's and those below it; `known` is what the rung had labels of."""
-        return log_softmax(self.blend(below, above, np.array(self.speaks) & known))
+        """Return log-probabilities, (n, n_classes), from a rung's and those below it; `known` is what the rung had labels of.
+
+        A rung that speaks for nothing changes nothing.
+        """
+        return log_softmax(self.blend(below, above, np.array(self.speaks) & known) if any(self.speaks) else below)
 
 
 def climb(stage: Stage, held: Held, warm: Mask, spoke: Mask | None, record: dict[str, Any]) -> Step:
@@ -109,8 +112,8 @@ def climb(stage: Stage, held: Held, warm: Mask, spoke: Mask | None, record: dict
     worth = np.zeros(len(warm), dtype=np.float32)
     worth[warm] = gain(blend, held, EXPECTED[stage])
     chosen = speaks(worth, warm, spoke, MARGIN if stage == "fine-tune" else 0.0)
-    after = right(blend(held.below, held.above, held.known & chosen[warm]), held.gold)
     below = right(held.below, held.gold)
+    after = right(blend(held.below, held.above, held.known & chosen[warm]), held.gold) if chosen.any() else below
     return Step(stage, blend, tuple(chosen.tolist()), tuple(worth.round(4).tolist()), len(held.gold), below, after, record)
 
 

@@ -69,9 +69,9 @@ class Ladder:
     @property
     def identity(self) -> ModelIdentity:
         """Name the models as the ledger keeps them."""
-        record = next((step.record for step in self.training.steps if step.stage == "fine-tune"), None) if self.training else None
         found = self.parts.identity
-        return replace(found, name=f"{found.name} + {self.parts.classifier}, fine-tuned") if record else found
+        classified = "fine-tune" in self.stages
+        return replace(found, name=f"{found.name} + {self.parts.classifier}, fine-tuned") if classified else found
 
     def fit(self, products: Sequence[Product]) -> Ladder:
         """Let the zero-shot rung learn from products without labels."""

@@ -54,6 +54,14 @@ def test_a_rung_speaks_where_it_gains_and_not_where_it_is_wrong() -> None:
     assert stages([step], 3) == ("few-shot", "few-shot", "zero-shot")
 
 
+def test_a_rung_that_speaks_for_nothing_changes_nothing() -> None:
+    step = climb("fine-tune", held((0.02, 0.02, 0.02)), WARM, None, {})
+    below = voice((0.6, 0.6, 0.6), 3)
+    assert step.speaks == (False, False, False)
+    assert step.accuracy == step.below
+    np.testing.assert_allclose(step(below, voice((1, 1, 1), 4), WARM), below, atol=1e-6)
+
+
 def test_what_is_in_doubt_stays_as_it_was() -> None:
     worth = np.float32([0.04, -0.04, 0.06, -0.06])
     for before in (False, True):
