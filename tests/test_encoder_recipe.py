@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from fewtag.errors import ModelError
 from fewtag.models.source import locate
-from training import data, encoder
+from training import data, encoder, ship
 from training.data import Tree, pairs, phrases, real, synthetic
 from training.words import KINDS, VALUES
 
@@ -165,3 +167,29 @@ def test_texts_are_embedded_together_by_length_as_each_would_be_alone(tiny_encod
     found = encoder.embedded(body, [body.preprocess(column) for column in columns])
     alone = np.stack([body.encode(text) for column in columns for text in column])
     assert np.allclose(found.detach().numpy(), alone, atol=1e-5)
+
+
+@pytest.mark.parametrize(("form", "error"), [("int8", 1 / 254), ("bfloat16", 1 / 256)])
+def test_a_packed_encoder_is_the_tuned_one_but_for_rounding(tiny_encoder: Path, tmp_path: Path, form: ship.Format, error: float) -> None:
+    source = locate(str(tiny_encoder))
+    tuned = encoder.train(source, ROWS, tmp_path / "checkpoints", encoder.Recipe(10, 8, 1e-2))[0]
+    encoder.save(tuned, tmp_path / "tuned")
+    assert len(ship.pack(source, tmp_path / "tuned", tmp_path / "packed.safetensors", form)) == 64
+    assert (tmp_path / "packed.safetensors").stat().st_size < (tmp_path / "tuned" / "model.safetensors").stat().st_size
+    before, after = tuned[0].auto_model.state_dict(), ship.unpack(source, tmp_path / "packed.safetensors")[0].auto_model.state_dict()
+    for name, each in before.items():
+        bound = error * each.abs().amax(dim=-1, keepdim=True) if each.dim() == 2 else 0
+        assert bool(((after[name] - each).abs() <= bound + 1e-7).all()), name
+
+
+def test_an_encoder_is_not_packed_or_unpacked_upon_other_weights(tiny_encoder: Path, tmp_path: Path) -> None:
+    source = locate(str(tiny_encoder))
+    encoder.save(encoder.loaded(source), tmp_path / "same")
+    ship.pack(source, tmp_path / "same", tmp_path / "packed.safetensors")
+    with pytest.raises(ModelError, match="stands upon weights"):
+        ship.unpack(replace(source, revision="another"), tmp_path / "packed.safetensors")
+    other = encoder.loaded(source)
+    other[0].auto_model.embeddings.word_embeddings.weight.data += 1
+    encoder.save(other, tmp_path / "other")
+    with pytest.raises(ModelError, match="not the original's"):
+        ship.pack(source, tmp_path / "other", tmp_path / "packed.safetensors")
