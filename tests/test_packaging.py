@@ -25,7 +25,7 @@ def test_the_wheel_carries_prompts_and_starter_taxonomies(tmp_path: Path) -> Non
     assert len(shipped) >= 6
     assert {f"fewtag/shipped/{file.relative_to(ROOT)}" for file in shipped} <= names
     assert "fewtag/models/lm/model.py" in names
-    assert not [name for name in names if name.startswith(("tests", "examples", "benchmarks"))]
+    assert not [name for name in names if name.startswith(("tests", "examples", "benchmarks", "training"))]
 
 
 def test_the_version_stands_in_the_changelog_and_in_pyproject() -> None:
