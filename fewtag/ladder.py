@@ -103,7 +103,8 @@ class Ladder:
             training = self._told(course, upper, heard, share, round(time.monotonic() - start, 1))
         self._upper, self._shift, self.training = upper, shift, training
         self._verdicts = Verdicts.of(products, course.taught, self.taxonomy)
-        self.learnt = [(label, course.labelled[label.product_id].text) for label in course.taught]
+        texts = {product.id: product.text for product in products}
+        self.learnt = [(label, texts[label.product_id]) for label in course.taught]
         return training
 
     def forget(self) -> None:
