@@ -161,7 +161,8 @@ def train(
     if outcome.unchanged:
         talk("Nothing has changed since the last training, and nothing was tagged anew.")
     if outcome.mostly_open:
-        talk(f"Most products are left open: `fewtag bootstrap --precision {LOW_PRECISION}` tags more of them, less surely.")
+        file = tagger.file or "TAXONOMY"
+        talk(f"Most products are left open: `fewtag bootstrap {file} --precision {LOW_PRECISION}` tags more of them, less surely.")
     typer.echo(json.dumps(asdict(outcome) | {"training": found and asdict(found)}) if as_json else str(outcome))
     talk("Next: `fewtag status` shows the categories, `fewtag export -o FILE` writes all tags.")
 
@@ -169,9 +170,8 @@ def train(
 def talk_of_lost_labels(tagger: Tagger) -> None:
     """Say which labels nothing can be learnt from any more."""
     if lost := tagger.lost_labels:
-        talk(
-            f"Mind: {lost.total()} labels are left aside, as their categories are gone or assignable no more: {', '.join(sorted(lost)[:5])}"
-        )
+        gone = ", ".join(sorted(lost)[:SHOWN_LOST])
+        talk(f"Mind: {lost.total()} labels are left aside, as their categories are gone or assignable no more: {gone}")
 
 
 def talk_of_training(found: Training) -> None:

@@ -39,7 +39,7 @@ from fewtag.parts import Parts
 from fewtag.progress import bar
 from fewtag.propagation import Propagation, done_already, less_sure, take_back_spread
 from fewtag.status import columns_of, tally, taxonomy_file_of
-from fewtag.store import SWEEPS, Ledger, Run, StoredTag
+from fewtag.store import SWEEPS, Ledger, Run, StoredLabel, StoredTag
 from fewtag.students import students
 from fewtag.tagger_folder import TAXONOMY, SavedTagger, is_saved, read_saved, replacing_folder, whole, write_saved
 from fewtag.taxonomy import Taxonomy
@@ -464,11 +464,14 @@ class Tagger:
 
     def _labels(self, ledger: Ledger) -> tuple[list[Product], list[Label]]:
         """Return the labels that hold, of categories that there still are, and their products."""
-        primary = self.taxonomy.primary
-        rows = ledger.label_rows()
-        known = [row for row in rows if row.withdrawn or row.label.category in (primary if row.label.negative else primary.index)]
-        self.lost_labels = Counter(row.label.category for row in standing(rows, self.taxonomy).held if row not in known)
-        said = standing(known, self.taxonomy)
+        primary, rows = self.taxonomy.primary, ledger.label_rows()
+
+        def is_known(row: StoredLabel) -> bool:
+            return row.label.category in (primary if row.label.negative else primary.index)
+
+        held = standing(rows, self.taxonomy).held
+        self.lost_labels = Counter(row.label.category for row in held if not is_known(row))
+        said = standing((row for row in rows if row.withdrawn or is_known(row)), self.taxonomy)
         return said.products, said.labels
 
     def _save_here(self) -> None:

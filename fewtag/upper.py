@@ -155,10 +155,10 @@ class Upper:
         )
         self.sureness = sure
         if plain_loss <= loss:
-            self._few_shot, self.sureness, found["tuned_before"] = self._fresh_few_shot(tune=False), 1.0, ""
+            self._few_shot, self.sureness = self._fresh_few_shot(tune=False), 1.0
             self._few_shot.fit([*course.catalogue, *course.products], course.taught)
-        is_kept = {"tuned": found["tuned"] if loss < plain_loss else None}
-        return found | is_kept | {"kept_back": len(tuned.row), "log_loss_as_it_was": plain_loss, "log_loss_tuned": loss}
+            found |= {"tuned": None, "tuned_before": ""}
+        return found | {"kept_back": len(tuned.row), "log_loss_as_it_was": plain_loss, "log_loss_tuned": loss}
 
     def _joined(self, blended: Array, said: Array, held: HeldOut) -> Array:
         return join(self.gate(said, held.log_probabilities, held.familiar, held.known), blended, said, held.known)
