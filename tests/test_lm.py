@@ -19,6 +19,7 @@ from fewtag.errors import ModelError
 from fewtag.models.lm.label_trie import LabelTrie, one_begins_another, tries
 from fewtag.models.lm.likelihood import Budget, way_of
 from fewtag.models.lm.model import LanguageModel
+from fewtag.models.lm.prefix import PrefixConfig, prefix_mask, register
 
 LINES = ["tea bags black tea green tea", "coffee beans dark roast coffee", "dog food cat food dry food", "Product: Category:"]
 PROMPTS = [
@@ -36,6 +37,7 @@ CONFIGS: dict[str, Callable[[int], transformers.PreTrainedConfig]] = {
     "gpt2": lambda vocab: transformers.GPT2Config(vocab_size=vocab, n_embd=32, n_layer=2, n_head=4, n_positions=256),
     "mistral": lambda vocab: transformers.MistralConfig(vocab_size=vocab, num_key_value_heads=2, sliding_window=8, **SMALL),
     "bloom": lambda vocab: transformers.BloomConfig(vocab_size=vocab, hidden_size=32, n_layer=2, n_head=4),
+    "prefix": lambda vocab: PrefixConfig(vocab_size=vocab, is_decoder=True, decoder_start_token_id=1, eos_token_id=1, **SMALL),
     "mamba": lambda vocab: transformers.MambaConfig(vocab_size=vocab, hidden_size=32, num_hidden_layers=2, state_size=4),
     "t5": lambda vocab: transformers.T5Config(
         vocab_size=vocab, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4, decoder_start_token_id=0
@@ -62,6 +64,10 @@ def save(folder: Path, kind: str, **tokens: bool) -> Path:
     """Save a model of random weights, large enough that likelihoods differ by whole units, with its tokenizer."""
     torch.manual_seed(7)
     words = tokenizer(**tokens)
+    if kind == "prefix":  # its prompts end with the token that opens an answer
+        words.bos_token = "<eos>"
+        words.backend_tokenizer.post_processor = processors.TemplateProcessing("$A <eos>", special_tokens=[("<eos>", 1)])
+    register()
     config = CONFIGS[kind](len(words))
     auto = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
     model = auto.from_config(config)
@@ -89,7 +95,7 @@ def naive(lm: LanguageModel, prompts: list[str], labels: list[str], *, end: bool
     def one(prompt: str, label: str) -> float:
         before = lm.tokenizer(prompt)["input_ids"]
         seq2seq = lm.model.config.is_encoder_decoder
-        wanted = lm.tokenizer(label.strip() if seq2seq else label)["input_ids"] + ([lm.tokenizer.eos_token_id] if end else [])
+        wanted = lm.tokenizer(label.strip() if seq2seq else label, add_special_tokens=False)["input_ids"] + ([lm.tokenizer.eos_token_id] if end else [])
         if seq2seq:
             start = [lm.model.config.decoder_start_token_id]
             logits = lm.model(input_ids=torch.tensor([before]), decoder_input_ids=torch.tensor([start + wanted[:-1]])).logits[0]
@@ -113,14 +119,14 @@ def test_every_model_scores_as_one_pass_per_label_does(lms: dict[str, LanguageMo
     assert np.ptp(expected, axis=0).max() > 0.5  # and so do the prompts
 
 
-@pytest.mark.parametrize("kind", ["llama", "gpt2", "mamba", "t5"])
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "mamba", "t5", "prefix"])
 @pytest.mark.parametrize("budget", [Budget(1, 1), Budget(50, 5), Budget(4096, 12)])
 def test_the_budget_cuts_work_into_chunks_without_changing_scores(lms: dict[str, LanguageModel], kind: str, budget: Budget) -> None:
     lm = lms[kind]
     np.testing.assert_allclose(replace(lm, budget=budget).score(PROMPTS, LABELS), lm.score(PROMPTS, LABELS), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["llama", "mamba", "t5"])
+@pytest.mark.parametrize("kind", ["llama", "mamba", "t5", "prefix"])
 @pytest.mark.parametrize("budget", [Budget(4096, 4096), Budget(50, 3)])
 def test_a_shortlist_gives_the_entries_of_the_full_matrix(lms: dict[str, LanguageModel], kind: str, budget: Budget) -> None:
     lm = replace(lms[kind], budget=budget)
@@ -165,6 +171,21 @@ def test_labels_of_one_token_are_read_off_the_prompt_alone(lms: dict[str, Langua
     wanted = [lm.tokenizer(label)["input_ids"] for label in (" tea", " coffee")]
     np.testing.assert_allclose(scores[0], [after[ids[0]] for ids in wanted], rtol=0, atol=1e-4)
     assert [len(ids) for ids in wanted] == [1, 1]
+
+
+def test_a_question_is_read_from_both_sides_and_an_answer_from_left_to_right(lms: dict[str, LanguageModel]) -> None:
+    lm = lms["prefix"]
+    question, answer = [5, 6, 7], [8, 9]
+    last = [lm.model.config.decoder_start_token_id, *answer]
+
+    def read(*tokens: int) -> torch.Tensor:
+        with torch.inference_mode():
+            return lm.model(torch.tensor([tokens]), output_hidden_states=True).hidden_states[-1][0]
+
+    whole = read(*question, *last)
+    assert torch.allclose(whole[:5], read(*question, *last[:2], 11)[:5], atol=1e-5), "nothing sees what is written behind it"
+    assert not torch.allclose(whole[0], read(5, 6, 12, *last)[0], atol=1e-2), "the first word of a question sees its last"
+    assert prefix_mask(torch.tensor([[4]]), opener=1, seen=2)[0, 0].tolist() == [[True, True, True]]
 
 
 def test_a_prompt_of_one_token_and_no_prompts_at_all(lms: dict[str, LanguageModel]) -> None:

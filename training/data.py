@@ -302,7 +302,7 @@ def read(file: File) -> list[dict[str, Any]]:
 def main() -> None:
     """Write the pairs, and show some."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--pairs", type=int, default=96_000)
+    parser.add_argument("--pairs", type=int, default=120_000)
     parser.add_argument("--leave-out", nargs="*", default=[], choices=LEFT_OUT)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=File, help="by default a file in training/.cache")

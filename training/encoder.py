@@ -1,9 +1,10 @@
 """Tunes the embedded sentence encoder to products by contrast: `python -m training.encoder training/.cache/pairs.jsonl --out FOLDER`.
 
-A title is drawn to its category's words and away from all other words of its batch, a sibling's among them (multiple negatives,
-Henderson et al. 2017). The result is averaged with the original weights (Wortsman et al. 2022), so that general meaning is kept. The traps:
-words that are right for a title at another level, or of the same name, are no negatives; and the table of word embeddings is frozen, as
-a few titles would move the words that they hold and leave all others where they were.
+A title is drawn to its category's words and away from all other words of its batch (multiple negatives, Henderson et al. 2017). So that
+general meaning is kept, texts that are no products stay at the vectors that they had (Li and Hoiem 2016), and the result is averaged with
+the original weights (Wortsman et al. 2022). The traps: words that are right for a title at another level, or of the same name, are no
+negatives; and the table of word embeddings is frozen, as a few titles would move the words that they hold and leave all others where
+they were.
 """
 
 from __future__ import annotations
@@ -21,26 +22,29 @@ from fewtag.models.device import best_device, best_dtype
 from fewtag.models.few_shot.contrast import _last_whole, loaded
 from fewtag.models.source import EMBEDDED, Source, file_hash, locate
 from training.data import CACHE, read
+from training.general import general_texts, whole_words
 
 if TYPE_CHECKING:
     import torch
 
 FROZEN: Final = "word_embeddings"
+TENSORS: Final = ("input_ids", "attention_mask")
 SHOWN_EVERY: Final = 10
 TEXTS_TOGETHER: Final = 48
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How an encoder is tuned; `siblings` puts a sibling's words beside each pair; a text is cut
-    at so many `tokens` while it is learnt from, and `kept_every` is the steps between checkpoints."""
+    """How an encoder is tuned: beside each `batch` of pairs so many `general` texts, whose distance from where they were counts
+    `staying` times; a text is cut at so many `tokens` while it is learnt from, and `kept_every` is the steps between checkpoints."""
 
-    steps: int = 400
+    steps: int = 320
     batch: int = 96
     learning_rate: float = 2e-5
     temperature: float = 0.05
     warm_up: float = 0.1
-    siblings: bool = True
+    general: int = 32
+    staying: float = 10.0
     tokens: int = 32
     seed: int = 0
     kept_every: int = 50
@@ -51,8 +55,8 @@ def in_batch_softmax(
 ) -> torch.Tensor:
     """Return the mean over titles of -log p(its own word | the title), among all words of the batch that are not right for it too.
 
-    `titles` are (n, dimensions), `words` (m, dimensions) of any length, of which the first n belong to the titles in turn; `owners` (m,)
-    number each word's category, `paths` (n, depth) all that are right for a title.
+    `titles` and `words` are (n, dimensions) of any length, row by row a pair; `owners` (n,) number each word's category, `paths`
+    (n, depth) all that are right for a title.
     """
     import torch
 
@@ -63,10 +67,20 @@ def in_batch_softmax(
     return torch.nn.functional.cross_entropy(logits.masked_fill(right & ~own, -torch.inf), torch.arange(len(titles), device=logits.device))
 
 
-def train(source: Source, rows: list[dict[str, Any]], folder: Path, recipe: Recipe) -> tuple[Any, list[float]]:
+def stayed(now: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+    """Return how far vectors, (n, dimensions), have turned from where they were: the mean of 1 less their cosine."""
+    import torch
+
+    return 1 - torch.nn.functional.cosine_similarity(now.float(), before.float(), dim=1).mean()
+
+
+def train(
+    source: Source, rows: list[dict[str, Any]], general: Sequence[str], folder: Path, recipe: Recipe
+) -> tuple[Any, list[float]]:
     """Return the tuned SentenceTransformer, and the mean loss of every `SHOWN_EVERY` steps; killed, it goes on from its last checkpoint.
 
-    `rows` are what `data.read` returns. `folder` keeps the checkpoints, apart for each recipe and lesson.
+    `rows` are what `data.read` returns, `general` the texts that are to stay where they are. `folder` keeps the checkpoints, apart
+    for each recipe and lesson.
     """
     from datasets import Dataset
     from sentence_transformers import SentenceTransformerTrainer
@@ -76,13 +90,14 @@ def train(source: Source, rows: list[dict[str, Any]], folder: Path, recipe: Reci
     longest, body.max_seq_length = body.max_seq_length, recipe.tokens
     for name, weights in body.named_parameters():
         weights.requires_grad = FROZEN not in name
-    place = folder / _digest(source, rows, recipe)
-    columns = ("title", "word", *(("sibling",) if recipe.siblings else ()), "label")
+    place = folder / _digest(source, rows, general, recipe)
+    columns = {name: [row[name] for row in rows] for name in ("title", "word", "label")}
+    columns["general"] = [general[place % len(general)] for place in range(len(rows))]
     trainer = SentenceTransformerTrainer(
         model=body,
         args=_arguments(place, recipe),
-        train_dataset=Dataset.from_dict({name: [row[name] for row in rows] for name in columns}),
-        loss=_loss(body, recipe),
+        train_dataset=Dataset.from_dict(columns),
+        loss=_loss(body, source, recipe),
         callbacks=[_shows()],
     )
     trainer.remove_callback(PrinterCallback)  # it prints to stdout, where data goes
@@ -136,10 +151,9 @@ def embedded(model: Any, features: Sequence[dict[str, torch.Tensor]]) -> torch.T
     """Embed columns of texts one after the other, texts of like length together: two thirds of a column are padding otherwise."""
     import torch
 
-    names = ("input_ids", "attention_mask")
     widest = max(each["input_ids"].shape[1] for each in features)
     texts = {
-        name: torch.cat([torch.nn.functional.pad(each[name], (0, widest - each[name].shape[1])) for each in features]) for name in names
+        name: torch.cat([torch.nn.functional.pad(each[name], (0, widest - each[name].shape[1])) for each in features]) for name in TENSORS
     }
     lengths = texts["attention_mask"].sum(dim=1)
     order = lengths.argsort(stable=True)
@@ -151,22 +165,27 @@ def embedded(model: Any, features: Sequence[dict[str, torch.Tensor]]) -> torch.T
     return torch.cat(vectors)[order.argsort()]
 
 
-def _loss(body: Any, recipe: Recipe) -> Any:
-    """Wrap `in_batch_softmax` as sentence-transformers asks for it."""
+def _loss(body: Any, source: Source, recipe: Recipe) -> Any:
+    """Wrap `in_batch_softmax` and `stayed` as sentence-transformers asks for it."""
     import torch
 
-    class Multiple(torch.nn.Module):
+    class Loss(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.model = body
+            self.original = [loaded(source).eval().requires_grad_(False)]  # in a list, so that no checkpoint keeps it
 
         def forward(self, features: Sequence[dict[str, torch.Tensor]], label: torch.Tensor) -> torch.Tensor:
-            vectors = embedded(self.model, features)
+            *pair, general = features
+            few = {name: general[name][: recipe.general] for name in TENSORS}
+            vectors = embedded(self.model, [*pair, few])
             count = len(label)
-            owners = torch.cat([label[:, column] for column in range(len(vectors) // count - 1)])
-            return in_batch_softmax(vectors[:count], vectors[count:], owners, label[:, 2:], recipe.temperature)
+            drawn = in_batch_softmax(vectors[:count], vectors[count : 2 * count], label[:, 0], label[:, 2:], recipe.temperature)
+            with torch.no_grad():
+                before = embedded(self.original[0], [few])
+            return drawn + recipe.staying * stayed(vectors[2 * count :], before)
 
-    return Multiple()
+    return Loss()
 
 
 def _shows() -> Any:
@@ -186,9 +205,9 @@ def _shows() -> Any:
     return Shows()
 
 
-def _digest(source: Source, rows: list[dict[str, Any]], recipe: Recipe) -> str:
+def _digest(source: Source, rows: list[dict[str, Any]], general: Sequence[str], recipe: Recipe) -> str:
     """Name what is learnt and how, so that no checkpoint of another training is gone on from."""
-    return hashlib.sha256(repr((source.identity, rows, asdict(recipe))).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((source.identity, rows, general, asdict(recipe))).encode()).hexdigest()[:16]
 
 
 def main() -> None:
@@ -198,12 +217,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the folder to write the encoder to")
     parser.add_argument("--mix", type=float, default=0.7, help="the tuned weights' share in it")
     parser.add_argument("--steps", type=int, default=Recipe().steps)
-    parser.add_argument("--no-siblings", dest="siblings", action="store_false")
+    parser.add_argument("--staying", type=float, default=Recipe().staying, help="what keeps texts that are no products where they are")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    recipe = Recipe(arguments.steps, siblings=arguments.siblings, seed=arguments.seed)
-    source = locate(EMBEDDED)
-    body, _ = train(source, read(arguments.pairs), CACHE / "checkpoints", recipe)
+    recipe = Recipe(arguments.steps, staying=arguments.staying, seed=arguments.seed)
+    source, rows = locate(EMBEDDED), read(arguments.pairs)
+    general = general_texts(whole_words(list(loaded(source).tokenizer.get_vocab())), len(rows), arguments.seed)
+    body, _ = train(source, rows, general, CACHE / "checkpoints", recipe)
     tuned = arguments.out.with_name(f"{arguments.out.name}-unmixed")
     save(body, tuned)
     save(mixed(source, tuned, arguments.mix), arguments.out)

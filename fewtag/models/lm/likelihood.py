@@ -52,11 +52,12 @@ def tree_scores(model: Any, prompts: Sequence[Tokens], labels: Sequence[tuple[To
 def _read_all_but_last(model: Any, prompts: Sequence[Tokens]) -> tuple[Any, int]:
     """Fill a key/value cache with the prompts but for their last tokens, padded on the right; return it and its width.
 
-    No mask is needed: real tokens precede the padding, so causal attention never shows it to them.
+    The mask hides the padding from a model that reads a prompt from both sides; a first token is always shown, as a row that sees
+    nothing gives NaN.
     """
     tokens = _padded([prompt[:-1] for prompt in prompts], at_least=1)
-    ids = _on(model, tokens)
-    read = model(input_ids=ids, attention_mask=ids.new_ones(ids.shape), use_cache=True, logits_to_keep=1)
+    real = np.arange(tokens.shape[1]) < np.array([max(1, len(prompt) - 1) for prompt in prompts])[:, None]
+    read = model(input_ids=_on(model, tokens), attention_mask=_on(model, real.astype(np.int64)), use_cache=True, logits_to_keep=1)
     return getattr(read, "past_key_values", None), tokens.shape[1]
 
 
@@ -161,7 +162,9 @@ def _takes_trees(model: Any) -> bool:
     accepted = inspect.signature(model.forward).parameters
     if not (getattr(model, "_supports_attention_backend", False) and {"position_ids", "logits_to_keep"} <= accepted.keys()):
         return False
-    prompts = [tuple(token % model.config.vocab_size for token in range(length)) for length in (7, 3)]
+    opener = getattr(model.config, "decoder_start_token_id", None)  # where a model has one, its prompts end with it
+    opens = () if opener is None else (opener,)
+    prompts = [(*(token % model.config.vocab_size for token in range(length)), *opens) for length in (7, 3)]
     labels = tuple(tuple(token % model.config.vocab_size for token in label) for label in ((8, 9, 10), (8, 9, 11), (8, 12), (13,)))
     with torch.inference_mode():
         cache, _ = _read_all_but_last(model, prompts)

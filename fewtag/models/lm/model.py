@@ -29,8 +29,9 @@ class LanguageModel:
     """A causal or sequence-to-sequence model of transformers with its tokenizer; `way` is how label likelihoods are computed.
 
     A label's score is the sum of the log-probabilities of its tokens after the prompt. An end token closes every label, and is scored
-    with it, where the model is sequence-to-sequence, or where the tokens of one label begin another's ("tea", "tea bags"): without
-    an end the shorter could never score below the longer. That is decided on the whole list of labels, so give the same list in every call.
+    with it, where the model has a token of its own that opens an answer (sequence-to-sequence, prefix), or where the tokens of one label
+    begin another's ("tea", "tea bags"): without an end the shorter could never score below the longer. That is decided on the whole list
+    of labels, so give the same list in every call.
     """
 
     source: Source
@@ -51,6 +52,9 @@ class LanguageModel:
         import torch
         from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
+        from fewtag.models.lm import prefix
+
+        prefix.register()
         source = locate(source) if isinstance(source, str) else source
         device = device or best_device()
         number_format = getattr(torch, dtype) if dtype else best_dtype(device)
@@ -128,7 +132,8 @@ class LanguageModel:
         for label, ids in zip(labels, tokens, strict=True):
             if not ids:
                 raise ModelError(f"the label '{label}' has no tokens in '{self.name}'", mend="give the category a name that can be read")
-        if not (seq2seq or one_begins_another(tokens)):
+        opened = getattr(self.model.config, "decoder_start_token_id", None) is not None
+        if not (opened or one_begins_another(tokens)):
             return tokens
         end = self.tokenizer.eos_token_id
         if end is None:
