@@ -28,7 +28,6 @@ from fewtag.models.source import EMBEDDED, file_hash, locate
 from fewtag.models.verbalise import sentences
 from fewtag.models.zero_shot.rung import PRIOR_STRENGTH, TEMPERATURE
 from training.encoder import mixed
-from training.ship import unpack
 
 COLD: Final = ("instacart", "mwpd", "flipkart", "pricerunner")
 WARM: Final = ("instacart", "mwpd", "banking77", "trec")
@@ -40,21 +39,17 @@ Encode = Callable[[Sequence[str]], Any]
 
 
 def encoder(folder: Path | None = None, weight: float = 0.0) -> CachedEncoder:
-    """Return what embeds texts: the embedded encoder as it is, or so many parts of tuned weights in it; cached by both.
-
-    A file that `training.ship` has packed is taken as it is.
-    """
+    """Return what embeds texts: all-MiniLM-L6-v2 as it is, or so many parts of tuned weights in it; cached by both."""
     source = locate(EMBEDDED)
     if folder is None:
         return CachedEncoder(SentenceEncoder(source), CACHE / "vectors")
-    weights = folder if folder.is_file() else folder / "model.safetensors"
-    revision = f"{source.revision}, {weight} of {file_hash(weights)}"
+    revision = f"{source.revision}, {weight} of {file_hash(folder / 'model.safetensors')}"
     body: list[Any] = []
 
     class Late(SentenceEncoder):
         def _loaded(self) -> Any:
             if not body:
-                body.append(unpack(source, folder) if folder.is_file() else mixed(source, folder, weight))
+                body.append(mixed(source, folder, weight))
             return body[0]
 
     return CachedEncoder(Late(replace(source, revision=revision)), CACHE / "vectors")
@@ -115,7 +110,7 @@ def line(name: str, who: str, figures: Sequence[float], base: Sequence[float]) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("tuned", type=Path, help="a folder of tuned weights, unmixed, or a packed file")
+    parser.add_argument("tuned", type=Path, help="a folder of tuned weights, unmixed")
     parser.add_argument("--without-flipkart", type=Path, help="of weights that never saw Flipkart")
     parser.add_argument("--without-pricerunner", type=Path)
     parser.add_argument("--weights", type=float, nargs="+", default=[0.5, 0.7, 1.0], help="the tuned ones' share")

@@ -13,7 +13,7 @@ import torch
 
 from fewtag.errors import ModelError
 from fewtag.models.source import locate
-from training import data, encoder, ship
+from training import data, encoder
 from training.data import Tree, pairs, phrases, real, synthetic
 from training.words import KINDS, VALUES
 
@@ -90,12 +90,12 @@ def test_what_is_left_out_is_not_read(left_out: str) -> None:
 
 def test_the_loss_leaves_out_words_that_are_right_too() -> None:
     rng = np.random.default_rng(0)
-    titles, words, temperature = rng.standard_normal((2, 5)), rng.standard_normal((4, 5)), 0.3
-    owners, paths = [7, 3, 9, 7], [[3, 7], [3, -1]]
+    titles, words, temperature = rng.standard_normal((3, 5)), rng.standard_normal((3, 5)), 0.3
+    owners, paths = [7, 3, 9], [[3, 7], [3, -1], [9, 2]]
     unit = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in (titles, words)]
     likely = np.exp(unit[0] @ unit[1].T / temperature)
-    # The second word (3) and the fourth (7) are right for the first title too; no other is right for the second.
-    losses = [-np.log(likely[0, 0] / likely[0, [0, 2]].sum()), -np.log(likely[1, 1] / likely[1].sum())]
+    # The second word (3) is right for the first title too; no other is right for the second.
+    losses = [-np.log(likely[0, 0] / likely[0, [0, 2]].sum()), -np.log(likely[1, 1] / likely[1].sum()), -np.log(likely[2, 2] / likely[2].sum())]
     found = encoder.in_batch_softmax(*map(torch.tensor, (titles, words, owners, paths)), temperature)
     assert float(found) == pytest.approx(np.mean(losses), rel=1e-5)
 
@@ -103,7 +103,7 @@ def test_the_loss_leaves_out_words_that_are_right_too() -> None:
 KINDS_OF = {"茶叶": "绿茶 红茶", "咖啡": "速溶咖啡 咖啡豆", "香皂": "洁白香皂 香皂", "毛巾": "大浴巾 纯棉毛巾"}
 NUMBER = {name: place for place, name in enumerate(KINDS_OF)}
 ROWS: list[dict[str, Any]] = [
-    {"title": title, "word": name, "sibling": other, "label": [NUMBER[name], NUMBER[other], NUMBER[name], -1]}
+    {"title": title, "word": name, "sibling": other, "name": name, "other": other, "label": [NUMBER[name], NUMBER[other], NUMBER[name], -1]}
     for name, titles in KINDS_OF.items()
     for title in titles.split()
     for other in KINDS_OF
@@ -112,11 +112,12 @@ ROWS: list[dict[str, Any]] = [
 SHORT = encoder.Recipe(steps=60, batch=8, learning_rate=1e-2, kept_every=20)
 
 
-@pytest.mark.parametrize("siblings", [True, False])
-def test_the_loss_falls_and_the_word_embeddings_stay(tiny_encoder: Path, tmp_path: Path, siblings: bool) -> None:
+GENERAL = ["绿", "咖", "白白", "浴巾", "速"]
+
+
+def test_the_loss_falls_and_the_word_embeddings_stay(tiny_encoder: Path, tmp_path: Path) -> None:
     source = locate(str(tiny_encoder))
-    recipe = encoder.Recipe(60, 8, 1e-2, siblings=siblings, kept_every=20)
-    body, losses = encoder.train(source, ROWS, tmp_path, recipe)
+    body, losses = encoder.train(source, ROWS, GENERAL, tmp_path, SHORT)
     assert len(losses) == 6
     assert losses[-1] < 0.7 * losses[0]
     before, after = (each[0].auto_model.state_dict() for each in (encoder.loaded(source), body))
@@ -125,11 +126,22 @@ def test_the_loss_falls_and_the_word_embeddings_stay(tiny_encoder: Path, tmp_pat
     assert not [name for name in changed if encoder.FROZEN in name]
 
 
+def test_texts_that_are_no_products_stay_nearer_to_where_they_were(tiny_encoder: Path, tmp_path: Path) -> None:
+    source = locate(str(tiny_encoder))
+    original = encoder.loaded(source).eval().encode(GENERAL, convert_to_tensor=True)
+    turned = [
+        float(encoder.stayed(encoder.train(source, ROWS, GENERAL, tmp_path, recipe)[0].encode(GENERAL, convert_to_tensor=True), original))
+        for recipe in (replace(SHORT, staying=0.0), replace(SHORT, general=8, staying=10.0))
+    ]
+    assert turned[1] < 0.5 * turned[0]
+    assert float(encoder.stayed(torch.tensor([[1.0, 0], [0, 2]]), torch.tensor([[3.0, 0], [1, 0]]))) == pytest.approx(0.5)
+
+
 def test_a_killed_training_goes_on_and_ends_where_an_undisturbed_one_does(
     tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = locate(str(tiny_encoder))
-    whole, losses = encoder.train(source, ROWS, tmp_path / "whole", SHORT)
+    whole, losses = encoder.train(source, ROWS, GENERAL, tmp_path / "whole", SHORT)
     calls = []
 
     def dies(*each: Any) -> torch.Tensor:
@@ -141,8 +153,8 @@ def test_a_killed_training_goes_on_and_ends_where_an_undisturbed_one_does(
     in_batch_softmax = encoder.in_batch_softmax
     monkeypatch.setattr(encoder, "in_batch_softmax", dies)
     with pytest.raises(KeyboardInterrupt):
-        encoder.train(source, ROWS, tmp_path / "killed", SHORT)
-    resumed, again = encoder.train(source, ROWS, tmp_path / "killed", SHORT)
+        encoder.train(source, ROWS, GENERAL, tmp_path / "killed", SHORT)
+    resumed, again = encoder.train(source, ROWS, GENERAL, tmp_path / "killed", SHORT)
     assert len(calls) == 31 + 40, "it went on from the checkpoint after 20 steps"
     assert again == losses
     assert np.array_equal(resumed.encode(["绿茶"]), whole.encode(["绿茶"]))
@@ -150,7 +162,7 @@ def test_a_killed_training_goes_on_and_ends_where_an_undisturbed_one_does(
 
 def test_a_mix_lies_between_what_it_is_made_of(tiny_encoder: Path, tmp_path: Path) -> None:
     source = locate(str(tiny_encoder))
-    tuned = encoder.train(source, ROWS, tmp_path / "checkpoints", encoder.Recipe(10, 8, 1e-2))[0]
+    tuned = encoder.train(source, ROWS, GENERAL, tmp_path / "checkpoints", encoder.Recipe(10, 8, 1e-2))[0]
     encoder.save(tuned, tmp_path / "tuned")
     mixes = [encoder.mixed(source, tmp_path / "tuned", weight)[0].auto_model.state_dict() for weight in (0.0, 0.5, 1.0)]
     ends = encoder.loaded(source)[0].auto_model.state_dict(), tuned[0].auto_model.state_dict()
@@ -167,29 +179,3 @@ def test_texts_are_embedded_together_by_length_as_each_would_be_alone(tiny_encod
     found = encoder.embedded(body, [body.preprocess(column) for column in columns])
     alone = np.stack([body.encode(text) for column in columns for text in column])
     assert np.allclose(found.detach().numpy(), alone, atol=1e-5)
-
-
-@pytest.mark.parametrize(("form", "error"), [("int8", 1 / 254), ("bfloat16", 1 / 256)])
-def test_a_packed_encoder_is_the_tuned_one_but_for_rounding(tiny_encoder: Path, tmp_path: Path, form: ship.Format, error: float) -> None:
-    source = locate(str(tiny_encoder))
-    tuned = encoder.train(source, ROWS, tmp_path / "checkpoints", encoder.Recipe(10, 8, 1e-2))[0]
-    encoder.save(tuned, tmp_path / "tuned")
-    assert len(ship.pack(source, tmp_path / "tuned", tmp_path / "packed.safetensors", form)) == 64
-    assert (tmp_path / "packed.safetensors").stat().st_size < (tmp_path / "tuned" / "model.safetensors").stat().st_size
-    before, after = tuned[0].auto_model.state_dict(), ship.unpack(source, tmp_path / "packed.safetensors")[0].auto_model.state_dict()
-    for name, each in before.items():
-        bound = error * each.abs().amax(dim=-1, keepdim=True) if each.dim() == 2 else 0
-        assert bool(((after[name] - each).abs() <= bound + 1e-7).all()), name
-
-
-def test_an_encoder_is_not_packed_or_unpacked_upon_other_weights(tiny_encoder: Path, tmp_path: Path) -> None:
-    source = locate(str(tiny_encoder))
-    encoder.save(encoder.loaded(source), tmp_path / "same")
-    ship.pack(source, tmp_path / "same", tmp_path / "packed.safetensors")
-    with pytest.raises(ModelError, match="stands upon weights"):
-        ship.unpack(replace(source, revision="another"), tmp_path / "packed.safetensors")
-    other = encoder.loaded(source)
-    other[0].auto_model.embeddings.word_embeddings.weight.data += 1
-    encoder.save(other, tmp_path / "other")
-    with pytest.raises(ModelError, match="not the original's"):
-        ship.pack(source, tmp_path / "other", tmp_path / "packed.safetensors")

@@ -277,7 +277,7 @@ def read_origins(folder: File, leave_out: Sequence[str] = ()) -> dict[str, Origi
 
 
 def write(drawn: Iterable[Pair], file: File) -> File:
-    """Write pairs as JSON lines, with a number for each category's name: `label` is the owner's, the sibling's and those of the path."""
+    """Write pairs as JSON lines, the names of both categories, and numbers of names: the owner's, the sibling's and those of the path."""
     numbers: dict[str, int] = {}
 
     def number(name: str) -> int:
@@ -289,7 +289,7 @@ def write(drawn: Iterable[Pair], file: File) -> File:
         for each in drawn:
             above = [number(name) for name in each.path][:DEPTH]
             label = [number(each.owner), number(each.other), *above, *[-1] * (DEPTH - len(above))]
-            line = {"title": each.title, "word": each.word, "sibling": each.sibling, "label": label}
+            line = {"title": each.title, "word": each.word, "sibling": each.sibling, "name": each.owner, "other": each.other, "label": label}
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
     return part.rename(file)
 

@@ -98,7 +98,7 @@ def train(
         args=_arguments(place, recipe),
         train_dataset=Dataset.from_dict(columns),
         loss=_loss(body, source, recipe),
-        callbacks=[_shows()],
+        callbacks=[shows()],
     )
     trainer.remove_callback(PrinterCallback)  # it prints to stdout, where data goes
     trainer.train(resume_from_checkpoint=_last_whole(place))
@@ -188,7 +188,7 @@ def _loss(body: Any, source: Source, recipe: Recipe) -> Any:
     return Loss()
 
 
-def _shows() -> Any:
+def shows() -> Any:
     """Make a callback of the trainer that tells the loss and the pace on stderr."""
     from transformers import TrainerCallback
 
