@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import AutoTokenizer, Trainer, TrainingArguments
+from transformers import AutoTokenizer, PrinterCallback, Trainer, TrainingArguments
 
 from fewtag.models.encoder import SentenceEncoder
 from fewtag.models.few_shot.contrast import _last_whole, loaded
@@ -247,6 +247,7 @@ def train(upon: Source, rows: list[dict[str, Any]], folder: Path, recipe: Recipe
         optimizers=(torch.optim.AdamW(groups, weight_decay=0.01), None),
         callbacks=[shows()],
     )
+    trainer.remove_callback(PrinterCallback)  # it prints to stdout, where data goes
     trainer.recipe = recipe
     trainer.special = Special(tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id)
     trainer.nothing = [_tokens(tokenizer, text, recipe.tokens) for text in CONTENT_FREE]

@@ -56,7 +56,7 @@ def folder_of(name: str, base: Path) -> Path:
                 if not _is_whole(Path(made), expected.whole):
                     raise ModelError(f"the weights of '{name}' come out wrong on this machine", mend=REINSTALL, where=WEIGHTS / name)
                 shutil.copytree(made, folder, dirs_exist_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # huggingface_hub says ValueError of a file in the way
         mend = "set HF_HOME to a folder that can be written"
         raise ModelError(f"the weights of '{name}' cannot be unpacked: {error}", mend=mend) from None
     return folder
