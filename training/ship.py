@@ -9,19 +9,16 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from fewtag.errors import ModelError
 from fewtag.models.source import EMBEDDED, file_hash, locate
 from fewtag.models.weights import LAYERS, TABLE, WEIGHTS, WHOLE, Shipped, digest, make, packed
 
-BESIDE: Final = ("config.json", "tokenizer_config.json", "generation_config.json")
-"""What of a trained folder is not the original's, where it differs."""
 
-
-def pack(base: Path, trained: Path, folder: Path) -> Shipped:
-    """Write a trained folder's layers, and the small files in which it differs from `base`; return what they are known by.
+def pack(base: Path, trained: Path, folder: Path, beside: Sequence[str] = ()) -> Shipped:
+    """Write a trained folder's layers, and those small files that are to stand in place of `base`'s; return what they are known by.
 
     Raises ModelError where the folder's word embeddings are not the base's.
     """
@@ -36,9 +33,8 @@ def pack(base: Path, trained: Path, folder: Path) -> Shipped:
             raise ModelError("the word embeddings are not the original's", mend=mend, where=trained)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(packed(weights), folder / LAYERS)
-    for name in BESIDE:
-        if (trained / name).is_file() and not ((base / name).is_file() and (base / name).read_bytes() == (trained / name).read_bytes()):
-            shutil.copy(trained / name, folder / name)
+    for name in beside:
+        shutil.copy(trained / name, folder / name)
     with tempfile.TemporaryDirectory() as made:
         make(folder, base, Path(made))
         return Shipped(file_hash(folder / LAYERS), digest(Path(made) / WHOLE))
@@ -49,9 +45,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("trained", type=Path)
     parser.add_argument("name")
+    parser.add_argument("--beside", nargs="*", default=[], help="files that are not the original's, such as config.json")
     arguments = parser.parse_args()
     folder = WEIGHTS / arguments.name
-    row = pack(Path(locate(EMBEDDED).place), arguments.trained, folder)
+    row = pack(Path(locate(EMBEDDED).place), arguments.trained, folder, arguments.beside)
     print(f'    "{arguments.name}": {row!r},')
     print(f"{folder / LAYERS}: {(folder / LAYERS).stat().st_size / 1e6:.1f} MB")
 

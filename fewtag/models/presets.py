@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from fewtag.errors import ModelError
-from fewtag.models.source import EMBEDDED
+from fewtag.models.source import EMBEDDED, PRODUCT_ENCODER
 from fewtag.taxonomy_file import ModelSettings
 
 MINILM: Final = "sentence-transformers/all-MiniLM-L6-v2"
@@ -38,7 +38,7 @@ ENGLISH: Final = frozenset({"en"})
 CHINESE: Final = frozenset({"zh"})
 
 PRESETS: Final = {
-    "embedded": Preset(EMBEDDED, None, EMBEDDED, ENGLISH, ENGLISH),
+    "embedded": Preset(PRODUCT_ENCODER, None, EMBEDDED, ENGLISH, ENGLISH),
     "small": Preset(MINILM, "HuggingFaceTB/SmolLM2-135M", "distilbert/distilbert-base-uncased", ENGLISH, ENGLISH),
     "base": Preset("BAAI/bge-base-en-v1.5", "Qwen/Qwen3-0.6B-Base", "google-bert/bert-base-uncased", ENGLISH, ENGLISH),
     "multilingual": Preset("intfloat/multilingual-e5-small", "Qwen/Qwen3-0.6B-Base", "FacebookAI/xlm-roberta-base"),
@@ -54,7 +54,7 @@ def resolve(settings: ModelSettings) -> Preset:
     Raises ModelError for a preset that there is not.
 
     >>> resolve(ModelSettings()).encoder
-    'all-MiniLM-L6-v2'
+    'product-minilm'
     >>> resolve(ModelSettings(preset="base", encoder="my-folder")).encoder_for("fr")
     'my-folder'
     """

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from fewtag.errors import ModelError
+from fewtag.models.weights import SHIPPED, folder_of
 
 EMBEDDED: Final = "all-MiniLM-L6-v2"
-"""The sentence encoder that comes as a package; the classifier of the same preset is its body under a fresh head."""
+"""The sentence encoder that comes as a package, upon which fewtag's own models stand; a classifier is its body under a fresh head."""
+PRODUCT_ENCODER: Final = "product-minilm"
+"""The same, tuned to products; its layers come with fewtag."""
 EMBEDDED_SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 WORKS_OFFLINE: Final = "use `preset: embedded`, which works offline, or name a local folder that holds the model"
 ASK_HUB_FOR_S: Final = 10.0
@@ -45,7 +48,7 @@ class Source:
 
 
 def locate(name: str, revision: str | None = None) -> Source:
-    """Find a model by local folder or hub id, the embedded one by its name alone.
+    """Find a model by local folder or hub id, an embedded one by its name alone.
 
     Without a network a hub model is had from the hub's cache on this machine. `revision` asks for the commit that a saved
     tagger was made with, where the model is on the hub. Raises ModelError where it is in none of these places, or the folder holds no
@@ -53,6 +56,8 @@ def locate(name: str, revision: str | None = None) -> Source:
     """
     if name == EMBEDDED:
         return Source(EMBEDDED, str(_embedded_folder()), EMBEDDED_SHA256)
+    if name in SHIPPED:
+        return Source(name, str(folder_of(name, _embedded_folder())), SHIPPED[name].layers)
     if Path(name).is_dir():
         return Source(name, str(Path(name)), weights_hash(Path(name)))
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
