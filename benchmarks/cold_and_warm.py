@@ -7,13 +7,8 @@ zero-shot rung alone learns nothing for the warm one; fewtag blends both. The ha
 from __future__ import annotations
 
 import numpy as np
-from cold_start import CACHE
 from label_efficiency import SETS, Draw
-from product_sets import load
-
-from fewtag import Tagger
-from fewtag.models.encoder import CachedEncoder, SentenceEncoder
-from fewtag.models.source import EMBEDDED
+from product_sets import load, tagger_for
 
 LABELS = 16
 DRAWS = 3
@@ -29,9 +24,7 @@ def measure(name: str, seed: int) -> dict[str, tuple[float, float]]:
     tested = [data.products[row] for row in draw.test]
     gold = np.array([data.taxonomy.index[each] for each in draw.gold])
     is_cold = np.array([each in cold for each in draw.gold])
-    tagger = Tagger(data.taxonomy)
-    if tagger._ladder._encoder:
-        tagger._ladder._encoder = tagger._ladder._zero_shot.encoder = CachedEncoder(SentenceEncoder(EMBEDDED), CACHE / "vectors")
+    tagger = tagger_for(data)
     tagger.bootstrap([data.products[row] for row in draw.train + draw.test])
     said = {"zero-shot alone": tagger.predict_proba(tested)}
     tagger.fit([data.products[row] for row in draw.train] + tested, [*given, *[None] * len(tested)], tune=False)

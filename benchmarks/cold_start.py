@@ -10,13 +10,12 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from product_sets import DATA, SOURCES, ProductSet, load
+from product_sets import CACHE, DATA, SOURCES, ProductSet, load, tagger_for
 
-from fewtag import Tagger, Taxonomy
+from fewtag import Taxonomy
 from fewtag.decide import PRECISION
 from fewtag.metrics import accuracy, hierarchical_f1, macro_f1, selective_precision
 from fewtag.models.calibrate import batch_prior, log_softmax, remove_prior
@@ -25,7 +24,6 @@ from fewtag.models.ngrams import CharacterNgrams
 from fewtag.models.source import EMBEDDED
 from fewtag.models.zero_shot.rung import LETTERS_TEMPERATURE, PRIOR_STRENGTH, TEMPERATURE
 
-CACHE: Final = Path(__file__).parent / ".cache"
 SENTENCES: Final = {"en": "This product is a {}", "zh": "这件商品是{}"}
 
 
@@ -72,7 +70,7 @@ def measure(data: ProductSet) -> tuple[float, float]:
         found = row(way, data, [data.taxonomy.classes[column] for column in scores.argmax(axis=1)])
         plain += [] if "calibrated" in way else [found]
         print()
-    tagger = Tagger(data.taxonomy, workspace=CACHE / f"workspace-{data.name}")
+    tagger = tagger_for(data, CACHE / f"workspace-{data.name}")
     start = time.perf_counter()
     tagger.bootstrap(data.products)
     tags = tagger.predict(data.products)

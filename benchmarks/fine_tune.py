@@ -21,8 +21,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 import numpy as np
-from cold_start import CACHE
-from product_sets import DATA, ProductSet, load
+from product_sets import CACHE, DATA, ProductSet, load, tagger_for
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
@@ -30,7 +29,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
-from fewtag import Product, Tagger
+from fewtag import Product
 from fewtag.core import Label
 from fewtag.models.encoder import SentenceEncoder
 from fewtag.models.fine_tune.rung import FineTune
@@ -103,7 +102,7 @@ def tuned(task: Task, settings: TrainSettings) -> list[str]:
 
 def ladder(task: Task, plan: dict[str, object]) -> list[str]:
     """The whole ladder, which sees the measured products without labels, as it sees any catalogue; it splits off what it holds out."""
-    tagger = Tagger(task.data.taxonomy)
+    tagger = tagger_for(task.data)
     given = [*task.gold(task.learn), *[None] * len(task.measure)]
     tagger.fit([*task.products(task.learn), *task.products(task.measure)], given, **plan)
     for step in tagger.training.steps:

@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from cold_start import CACHE
-from product_sets import ProductSet, load
+from product_sets import CACHE, ProductSet, load, tagger_for
 
-from fewtag import Tagger
 from fewtag.metrics import accuracy, hierarchical_f1, macro_f1
 from fewtag.models.encoder import CachedEncoder, SentenceEncoder
 from fewtag.models.few_shot.contrast import supervised_contrast
@@ -137,11 +135,9 @@ def fastfit_style(draw: Draw, budget: int) -> list[str]:
 
 def fewtag_way(tune: bool) -> Callable[[Draw, int], list[str]]:
     def way(draw: Draw, budget: int) -> list[str]:
-        tagger = Tagger(draw.data.taxonomy)
+        tagger = tagger_for(draw.data)
         rows = draw.train + draw.test
         products = [draw.data.products[row] for row in rows]
-        tagger._ladder._encoder = tagger._ladder._encoder and CachedEncoder(SentenceEncoder(EMBEDDED), CACHE / "vectors")
-        tagger._ladder._zero_shot.encoder = tagger._ladder._encoder
         if budget == 0:
             tagger.bootstrap(products)
         else:

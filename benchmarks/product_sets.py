@@ -1,6 +1,7 @@
 """The real product sets that quality is measured on, read from the folder that FEWTAG_DATA names; none of it is part of the project.
 
-The trap: titles repeat (37% of Flipkart's do), so they are made unique, lower-cased, before anything is drawn or split.
+The traps: titles repeat (37% of Flipkart's do), so they are made unique, lower-cased, before anything is drawn or split; and the embedded
+encoder has learnt from Flipkart and PriceRunner, so these two are measured upon weights that never saw them.
 """
 
 from __future__ import annotations
@@ -12,9 +13,16 @@ from typing import Final
 
 import pandas as pd
 
-from fewtag import Product, Taxonomy
+from fewtag import Product, Tagger, Taxonomy
+from fewtag.models.encoder import CachedEncoder, SentenceEncoder
+from fewtag.models.source import EMBEDDED, PRODUCT_ENCODER
+from fewtag.taxonomy_file import ModelSettings
 
 DATA: Final = Path(os.environ.get("FEWTAG_DATA", "../shared/data"))
+CACHE: Final = Path(__file__).parent / ".cache"
+LEARNT_FROM: Final = ("flipkart", "pricerunner")
+UNSEEN: Final = Path(__file__).parent.parent / "training/.cache/unseen"
+"""An encoder that was tuned without them; `training/README.md` says by which commands."""
 MIN_ROWS: Final = 20
 """A category with fewer products says little about a model, and much about chance."""
 
@@ -61,3 +69,27 @@ def load(name: str, rows: int | None = None) -> ProductSet:
     ids = {path: taxonomy.find(path) for path in paths}
     products = [Product(str(row.id), row.title) for row in frame.itertuples()]
     return ProductSet(name, taxonomy, products, [ids[path] for path in frame["path"]])
+
+
+def encoder_name(name: str) -> str:
+    """Return the encoder that a set is measured upon: the embedded one, or one that never saw the set; the original where there is none."""
+    if name not in LEARNT_FROM:
+        return PRODUCT_ENCODER
+    if UNSEEN.is_dir():
+        return str(UNSEEN)
+    print(f"{name}: upon {EMBEDDED}, as there is no encoder in {UNSEEN} that was tuned without it")
+    return EMBEDDED
+
+
+def cached_encoder(name: str) -> CachedEncoder:
+    """Return the encoder of a set, whose vectors all benchmarks share."""
+    return CachedEncoder(SentenceEncoder(encoder_name(name)), CACHE / "vectors")
+
+
+def tagger_for(data: ProductSet, workspace: Path | None = None) -> Tagger:
+    """Return a tagger with the encoder of a set."""
+    spoken = data.taxonomy.language == "en"
+    tagger = Tagger(data.taxonomy, preset=ModelSettings(encoder=encoder_name(data.name) if spoken else None), workspace=workspace)
+    if spoken:
+        tagger._ladder._encoder = tagger._ladder._zero_shot.encoder = cached_encoder(data.name)
+    return tagger

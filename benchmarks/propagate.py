@@ -20,16 +20,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from product_sets import DATA, SOURCES, ProductSet, load
+from product_sets import DATA, SOURCES, ProductSet, cached_encoder, load
 
 from fewtag import Product, Taxonomy
 from fewtag.core import Label
-from fewtag.models.encoder import CachedEncoder, SentenceEncoder
+from fewtag.models.encoder import CachedEncoder
 from fewtag.models.neighbours.rung import Neighbours, Spread
-from fewtag.models.source import EMBEDDED
 from fewtag.models.zero_shot.rung import ZeroShot
 
-CACHE: Final = Path(__file__).parent / ".cache"
 PRECISION: Final = 0.95
 CLUSTERS: Final = {"pricerunner": "cluster_id"}
 """The column of a set whose rows of one value are one product."""
@@ -166,8 +164,7 @@ def warm_up(data: ProductSet, encoder: CachedEncoder) -> None:
 
 def compare(name: str, rows: int, each: int, draws: range) -> None:
     """Print the table of one set: mean coverage, precision of all draws' tags together and of the worst draw, median seconds."""
-    encoder = CachedEncoder(SentenceEncoder(EMBEDDED), CACHE / "vectors")
-    data = load(name, rows)
+    encoder, data = cached_encoder(name), load(name, rows)
 
     def zero_shot(given: Draw) -> Any:
         return ZeroShot(data.taxonomy, encoder).fit(given.data.products).predict_proba(given.data.products)

@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from cold_start import CACHE
-from product_sets import SOURCES, ProductSet, load
+from product_sets import SOURCES, ProductSet, cached_encoder, load
 
-from fewtag.models.encoder import CachedEncoder, SentenceEncoder
-from fewtag.models.source import EMBEDDED
+from fewtag.models.encoder import CachedEncoder
 from fewtag.models.zero_shot import rung as zero_shot
 
 SIZES: Final = (5, 20, 80, 320)
@@ -32,10 +30,9 @@ def fitted_accuracy(data: ProductSet, rows: Sequence[int], encoder: CachedEncode
 
 
 def main() -> None:
-    encoder = CachedEncoder(SentenceEncoder(EMBEDDED), CACHE / "vectors")
     print(f"{'set':<12} {'products':>8} {'draws':>6}" + "".join(f"  {way:>24}" for way in WAYS) + "   (accuracy, mean confidence)")
     for name in SOURCES:
-        data = load(name, 6000)
+        data, encoder = load(name, 6000), cached_encoder(name)
         for size in SIZES:
             draws = min(40, max(6, PRODUCTS_IN_ALL // size))
             print(f"{name:<12} {size:>8} {draws:>6}", end="", flush=True)

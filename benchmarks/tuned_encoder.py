@@ -17,8 +17,8 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from cold_start import CACHE, phrasings
-from product_sets import DATA, ProductSet, load
+from cold_start import phrasings
+from product_sets import CACHE, DATA, ProductSet, load
 
 from fewtag import Tagger
 from fewtag.metrics import accuracy

@@ -10,14 +10,10 @@ import argparse
 import time
 from typing import Final
 
-from cold_start import CACHE
 from label_efficiency import Draw
-from product_sets import load
+from product_sets import load, tagger_for
 
-from fewtag import Tagger
 from fewtag.metrics import accuracy
-from fewtag.models.encoder import CachedEncoder, SentenceEncoder
-from fewtag.models.source import EMBEDDED
 
 LOTS: Final = (("4 labels, tuned", 4, True), ("8 labels, quickly", 8, False), ("8 labels, going on with the tuning", 8, True))
 
@@ -28,9 +24,7 @@ def main() -> None:
     for name in parser.parse_args().sets:
         draw = Draw.of(load(name), seed=0)
         products = [draw.data.products[row] for row in draw.train + draw.test]
-        tagger = Tagger(draw.data.taxonomy)
-        tagger._ladder._encoder = CachedEncoder(SentenceEncoder(EMBEDDED), CACHE / "vectors")
-        tagger._ladder._zero_shot.encoder = tagger._ladder._encoder
+        tagger = tagger_for(draw.data)
         for what, budget, tune in LOTS:
             given = [draw.data.gold[row] if rank < budget else None for row, rank in zip(draw.train, draw.rank, strict=True)]
             start = time.monotonic()

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from fewtag.errors import ModelError
 from fewtag.models.source import locate
 from training import data, encoder
 from training.data import Tree, pairs, phrases, real, synthetic
@@ -95,7 +94,11 @@ def test_the_loss_leaves_out_words_that_are_right_too() -> None:
     unit = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in (titles, words)]
     likely = np.exp(unit[0] @ unit[1].T / temperature)
     # The second word (3) is right for the first title too; no other is right for the second.
-    losses = [-np.log(likely[0, 0] / likely[0, [0, 2]].sum()), -np.log(likely[1, 1] / likely[1].sum()), -np.log(likely[2, 2] / likely[2].sum())]
+    losses = [
+        -np.log(likely[0, 0] / likely[0, [0, 2]].sum()),
+        -np.log(likely[1, 1] / likely[1].sum()),
+        -np.log(likely[2, 2] / likely[2].sum()),
+    ]
     found = encoder.in_batch_softmax(*map(torch.tensor, (titles, words, owners, paths)), temperature)
     assert float(found) == pytest.approx(np.mean(losses), rel=1e-5)
 

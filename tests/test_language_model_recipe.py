@@ -11,9 +11,9 @@ import torch
 
 from fewtag.models.lm.model import LanguageModel
 from fewtag.models.source import locate
+from tests.test_encoder_recipe import ROWS
 from training import language_model
 from training.language_model import Packed, Recipe, Special, likelihoods, losses, rivals, sampled_words
-from tests.test_encoder_recipe import ROWS
 
 SHORT = Recipe(steps=80, batch=8, rivals=2, learning_rate=1e-2, head_rate=1e-2, empty=0.2, sampled=8, kept_every=10)
 

@@ -95,7 +95,9 @@ def naive(lm: LanguageModel, prompts: list[str], labels: list[str], *, end: bool
     def one(prompt: str, label: str) -> float:
         before = lm.tokenizer(prompt)["input_ids"]
         seq2seq = lm.model.config.is_encoder_decoder
-        wanted = lm.tokenizer(label.strip() if seq2seq else label, add_special_tokens=False)["input_ids"] + ([lm.tokenizer.eos_token_id] if end else [])
+        wanted = lm.tokenizer(label.strip() if seq2seq else label, add_special_tokens=False)["input_ids"] + (
+            [lm.tokenizer.eos_token_id] if end else []
+        )
         if seq2seq:
             start = [lm.model.config.decoder_start_token_id]
             logits = lm.model(input_ids=torch.tensor([before]), decoder_input_ids=torch.tensor([start + wanted[:-1]])).logits[0]

@@ -79,10 +79,12 @@ def test_layers_of_which_a_bit_has_turned_are_refused(ours: Path, tiny_encoder: 
         weights.folder_of("ours", tiny_encoder)
 
 
-def test_a_folder_that_cannot_be_written_is_a_model_error(ours: Path, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_written_is_a_model_error(
+    ours: Path, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setattr(huggingface_hub.constants, "HF_ASSETS_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(ModelError, match="cannot be unpacked: .* -> set HF_HOME to a folder that can be written"):
+    with pytest.raises(ModelError, match=r"cannot be unpacked: .* -> set HF_HOME to a folder that can be written"):
         weights.folder_of("ours", tiny_encoder)
 
 

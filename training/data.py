@@ -289,7 +289,14 @@ def write(drawn: Iterable[Pair], file: File) -> File:
         for each in drawn:
             above = [number(name) for name in each.path][:DEPTH]
             label = [number(each.owner), number(each.other), *above, *[-1] * (DEPTH - len(above))]
-            line = {"title": each.title, "word": each.word, "sibling": each.sibling, "name": each.owner, "other": each.other, "label": label}
+            line = {
+                "title": each.title,
+                "word": each.word,
+                "sibling": each.sibling,
+                "name": each.owner,
+                "other": each.other,
+                "label": label,
+            }
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
     return part.rename(file)
 

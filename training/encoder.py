@@ -74,9 +74,7 @@ def stayed(now: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
     return 1 - torch.nn.functional.cosine_similarity(now.float(), before.float(), dim=1).mean()
 
 
-def train(
-    source: Source, rows: list[dict[str, Any]], general: Sequence[str], folder: Path, recipe: Recipe
-) -> tuple[Any, list[float]]:
+def train(source: Source, rows: list[dict[str, Any]], general: Sequence[str], folder: Path, recipe: Recipe) -> tuple[Any, list[float]]:
     """Return the tuned SentenceTransformer, and the mean loss of every `SHOWN_EVERY` steps; killed, it goes on from its last checkpoint.
 
     `rows` are what `data.read` returns, `general` the texts that are to stay where they are. `folder` keeps the checkpoints, apart

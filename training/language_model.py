@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +59,9 @@ class Special:
     padding: int
 
 
-def rivals(rows: Sequence[dict[str, Any]], titles: npt.NDArray[np.float32], names: dict[str, npt.NDArray[np.float32]], count: int) -> list[list[str]]:
+def rivals(
+    rows: Sequence[dict[str, Any]], titles: npt.NDArray[np.float32], names: dict[str, npt.NDArray[np.float32]], count: int
+) -> list[list[str]]:
     """Return for each pair the names that its title is nearest to among those of its pool, without any that is right for it.
 
     `titles` are unit vectors, (n, dimensions), `names` that of each name.
@@ -143,7 +145,10 @@ def likelihoods(model: PrefixLM, packed: Packed, words: torch.Tensor, share: flo
     """
     place = torch.from_numpy
     hidden = model.bert(
-        place(packed.ids), attention_mask=additive(place(packed.visible), model.dtype), position_ids=place(packed.positions), use_cache=False
+        place(packed.ids),
+        attention_mask=additive(place(packed.visible), model.dtype),
+        position_ids=place(packed.positions),
+        use_cache=False,
     ).last_hidden_state
     rows, at = place(packed.source).T
     head = model.cls.predictions
@@ -165,7 +170,9 @@ def sampled_words(targets: npt.NDArray[np.int64], vocabulary: int, count: int, r
     return torch.from_numpy(np.concatenate([named, drawn])), len(drawn) / len(others)
 
 
-def losses(conditional: torch.Tensor, prior: torch.Tensor, lengths: torch.Tensor, speaks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def losses(
+    conditional: torch.Tensor, prior: torch.Tensor, lengths: torch.Tensor, speaks: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the mean loss a token of writing each title's own name, and that of choosing it among its rivals.
 
     `conditional`, `prior` and `lengths` are (n, answers), the own name first; `speaks` says which titles say something, bool (n,).
@@ -183,7 +190,11 @@ def fresh(upon: Source) -> tuple[PrefixLM, Any]:
     tokenizer.bos_token = tokenizer.eos_token = tokenizer.sep_token
     settings = {**body.config.to_dict(), "is_decoder": True, "tie_word_embeddings": True, "architectures": ["PrefixLM"]}
     settings |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    settings |= {"decoder_start_token_id": tokenizer.sep_token_id, "eos_token_id": tokenizer.sep_token_id, "bos_token_id": tokenizer.sep_token_id}
+    settings |= {
+        "decoder_start_token_id": tokenizer.sep_token_id,
+        "eos_token_id": tokenizer.sep_token_id,
+        "bos_token_id": tokenizer.sep_token_id,
+    }
     settings.pop("model_type", None)
     model = PrefixLM(PrefixConfig(**settings))
     own = {name: weights for name, weights in body.state_dict().items() if not name.startswith("pooler")}
@@ -192,25 +203,27 @@ def fresh(upon: Source) -> tuple[PrefixLM, Any]:
     return model, tokenizer
 
 
-class _Trainer(Trainer):  # type: ignore[misc]
+class _Trainer(Trainer):
     """Trains on packed rows; what a step draws at random comes of its number, so that a resumed training draws the same."""
 
     recipe: Recipe
     special: Special
     nothing: list[Tokens]
 
-    def compute_loss(self, model: PrefixLM, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
         rng = np.random.default_rng((self.recipe.seed, self.state.global_step))
         titles, answers = inputs["titles"], inputs["answers"]
         speaks = rng.random(len(titles)) >= self.recipe.empty
         said = [title if says else self.nothing[rng.integers(len(self.nothing))] for title, says in zip(titles, speaks, strict=True)]
-        asked, bare = (Packed.of(each, answers, self.special) for each in (said, [self.nothing[rng.integers(len(self.nothing))]] * len(titles)))
-        words, share = sampled_words(asked.target, self.model.config.vocab_size, self.recipe.sampled, rng)
+        asked, bare = (
+            Packed.of(each, answers, self.special) for each in (said, [self.nothing[rng.integers(len(self.nothing))]] * len(titles))
+        )
+        words, share = sampled_words(asked.target, model.config.vocab_size, self.recipe.sampled, rng)
         conditional, lengths = likelihoods(model, asked, words, share)
         with torch.no_grad():
             prior, _ = likelihoods(model, bare, words, share)
-        shape = (len(titles), len(answers[0]))
-        written, chosen = losses(*(each.reshape(shape) for each in (conditional, prior, lengths)), torch.from_numpy(speaks))
+        conditional, prior, lengths = (each.reshape(len(titles), -1) for each in (conditional, prior, lengths))
+        written, chosen = losses(conditional, prior, lengths, torch.from_numpy(speaks))
         return written + chosen
 
 
@@ -252,7 +265,7 @@ def train(upon: Source, rows: list[dict[str, Any]], folder: Path, recipe: Recipe
     trainer.special = Special(tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id)
     trainer.nothing = [_tokens(tokenizer, text, recipe.tokens) for text in CONTENT_FREE]
     trainer.train(resume_from_checkpoint=_last_whole(place))
-    return model.eval(), tokenizer, [line["loss"] for line in trainer.state.log_history if "loss" in line]
+    return cast(PrefixLM, model.train(False)), tokenizer, [line["loss"] for line in trainer.state.log_history if "loss" in line]
 
 
 def _lessons(upon: Source, rows: list[dict[str, Any]], tokenizer: Any, recipe: Recipe) -> list[dict[str, Any]]:

@@ -12,13 +12,13 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, BertConfig, BertLMHeadModel
 
 
-class PrefixConfig(BertConfig):  # type: ignore[misc]
+class PrefixConfig(BertConfig):  # type: ignore[no-untyped-call]
     """BERT's settings as a decoder's; `decoder_start_token_id` opens every answer, and `eos_token_id` ends it."""
 
     model_type = "fewtag-prefix"
 
 
-class PrefixLM(BertLMHeadModel):  # type: ignore[misc]
+class PrefixLM(BertLMHeadModel):  # type: ignore[no-untyped-call]
     """BERT with its language-model head under the mask of a prefix language model; all else is as transformers has it."""
 
     config_class = PrefixConfig
