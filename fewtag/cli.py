@@ -81,6 +81,12 @@ def bootstrap(
     catalogue: Annotated[Path | None, typer.Option(help="Products to tag, instead of the file's own catalogue.")] = None,
     precision: Annotated[float, typer.Option(help="How sure a tag must be: below it, back off to a parent or abstain.")] = 0.9,
     preset: Annotated[str | None, typer.Option(help="embedded, small, base, multilingual or chinese; replaces the file's.")] = None,
+    encoder: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A sentence encoder: a hub id or a folder; replaces the file's.")
+    ] = None,
+    lm: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A language model: a hub id, a folder, or none; replaces the file's.")
+    ] = None,
     workspace: NewWorkspaceFolder = None,
     as_json: AsJson = False,
 ) -> None:
@@ -92,7 +98,8 @@ def bootstrap(
     from fewtag.taxonomy_file import write_ids
     from fewtag.workspace import Workspace
 
-    tagger = Tagger.from_file(taxonomy, preset=preset, precision=precision, workspace=Workspace.home(Path.cwd(), workspace))
+    home = Workspace.home(Path.cwd(), workspace)
+    tagger = Tagger.from_file(taxonomy, preset=preset, encoder=encoder, lm=lm, precision=precision, workspace=home)
     talk(str(tagger.taxonomy), *tagger.voices())
     talk_of_doubts(tagger, 3)
     is_new = not tagger.workspace.is_there()
