@@ -182,6 +182,13 @@ class Tagger:
         asked = [self.taxonomy[facet.id].name for facet in self.taxonomy.facets[1:] if facet.id]
         return [*said, f"facets not tagged yet: {', '.join(asked)}"] if asked else said
 
+    def asked(self) -> str:
+        """Say about how many of the catalogue's titles the language model was asked, and why not about the others; nothing without one."""
+        if not (asked := self._ladder.asked):
+            return ""
+        rest = "" if asked[0] == asked[1] else ": the others' likeliest category is too far ahead for its opinion to change"
+        return f"The language model was asked about {asked[0]:,} of {asked[1]:,} different titles{rest}."
+
     def doubts(self) -> list[str]:
         """Say what is allowed, but makes tags worse, in the catalogue's file and in the taxonomy."""
         said = []
@@ -497,6 +504,7 @@ class Tagger:
             "preset": self.settings.preset,
             "columns": asdict(columns),
             "taxonomy": self._place_of(self.file),
+            "asked": self._ladder.asked,
         } | self._training_run()
         run = ledger.start_run(kind, fingerprint, self.taxonomy.version, self.seed, settings)
         resumed_at = ledger.tagged_count(run) if run.resumed else 0

@@ -19,7 +19,7 @@ from fewtag.core import Product
 from fewtag.models.lm.model import LanguageModel
 from fewtag.models.source import Source
 from fewtag.models.zero_shot import shortlist_lm
-from fewtag.models.zero_shot.shortlist_lm import SHORTLIST, ShortlistScorer, distinct_names
+from fewtag.models.zero_shot.shortlist_lm import SHORTLIST, ShortlistScorer, asked_first, distinct_names
 from fewtag.prompts import Prompt
 from fewtag.taxonomy import Category, Taxonomy
 
@@ -260,3 +260,52 @@ def test_classes_of_one_path_are_scored_alike(tmp_path: Path, llama: LanguageMod
     even = np.log(np.full((1, 3), 1 / 3, dtype=np.float32))
     tea, coffee, again = scorer(tmp_path, llama, doubled).reweigh(["green tea"], even, 1.0)[0]
     assert tea == again != coffee
+
+
+def test_the_reach_is_what_an_opinion_takes_from_a_lead_worked_out_by_hand(tmp_path: Path) -> None:
+    """Tea leads by 1, 2 and 3 nats, and the model is for coffee by 4, at half of its weight 2; for the first product alone."""
+    before = log_softmax([[0, -1, -9], [0, -2, -9], [0, -3, -9]]).astype(np.float32)
+    lm = TableLM(after={"roast": {" Coffee": 4.0}})
+    found = scorer(tmp_path, lm).reach(["a roast", "two", "three"], before, 0.5)
+    assert found == pytest.approx(2.0, abs=1e-2)  # the lead of 1 becomes one of -1
+    agreeing = TableLM(after={" ": {" Tea": 4.0}, "N/A": {" Tea": -4.0}})
+    assert scorer(tmp_path / "agreeing", agreeing).reach(["a roast"], before[:1], 0.5) == 0.0
+
+
+def test_one_product_in_a_hundred_is_left_out_of_the_reach(tmp_path: Path) -> None:
+    """Of 200 products the model lifts coffee by 1 nat in each, and in two of them, or three, by 10."""
+    before = log_softmax(np.tile([0.0, -3.0, -9.0], (200, 1))).astype(np.float32)
+    texts = [f"text {number:03}" for number in range(200)]
+    for wild, expected in ((2, 1.0), (3, 10.0)):
+        lm = TableLM(after={"text": {" Coffee": 1.0}} | {text: {" Coffee": 9.0} for text in texts[:wild]})
+        assert scorer(tmp_path / str(wild), lm).reach(texts, before, 1.0) == pytest.approx(expected, abs=2e-2)
+
+
+def test_only_products_within_reach_are_asked_about_and_the_others_stand_as_they_were(tmp_path: Path) -> None:
+    before = log_softmax([[0, -1, -9], [0, -2.5, -9], [-4, 0, -1.9]]).astype(np.float32)
+    lm = TableLM(after={"Product": {" Dog food": 1.0}})
+    found = scorer(tmp_path, lm).reweigh(TEXTS, before, 1.0, reach=2.0)
+    asked = [text for text in TEXTS if any(text in prompt for prompt in lm.asked)]
+    assert asked == [TEXTS[0], TEXTS[2]]
+    assert np.array_equal(found[1], before[1])
+    every = scorer(tmp_path / "every", lm).reweigh(TEXTS, before, 1.0)
+    np.testing.assert_allclose(found[[0, 2]], every[[0, 2]], atol=1e-6)
+    silent = TableLM()
+    assert np.array_equal(scorer(tmp_path / "none", silent).reweigh(TEXTS, before, 1.0, reach=0.5), before)
+    assert silent.asked == []  # not even about no product
+
+
+def test_the_products_asked_first_are_drawn_by_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shortlist_lm, "ASKED_FIRST", 5)
+    texts = [f"text {number}" for number in range(50)]
+    assert asked_first(texts) == asked_first(texts[::-1])
+    assert asked_first(texts) not in (texts[:5], texts[::10])
+    assert set(asked_first([*texts, "another"])) <= {*asked_first(texts), "another"}
+
+
+def test_a_single_category_needs_no_opinion(tmp_path: Path) -> None:
+    alone, lm = Taxonomy.from_paths(["Tea"]), TableLM()
+    zeros = np.zeros((3, 1), dtype=np.float32)
+    reach = scorer(tmp_path, lm, alone).reach(TEXTS, zeros, 0.5)
+    assert np.array_equal(scorer(tmp_path, lm, alone).reweigh(TEXTS, zeros, 0.5, reach), zeros)
+    assert lm.asked == []

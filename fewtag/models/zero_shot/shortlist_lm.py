@@ -1,6 +1,7 @@
 """Asks a language model which category of a shortlist a product belongs to, and adds its calibrated opinion to what was believed.
 
-The trap: a model finds some category names likely after any prompt, so its view of no product at all is taken away first.
+It is asked where that can change which category is the likeliest: where the lead of that is within the reach of an opinion. The trap: a
+model finds some category names likely after any prompt, so its view of no product at all is taken away first.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from fewtag.core import Product
 from fewtag.models.calibrate import content_free_prior, log_softmax, remove_prior
 from fewtag.models.source import Source
-from fewtag.models.vectors import VectorCache
+from fewtag.models.vectors import VectorCache, text_key
 from fewtag.progress import bar
 from fewtag.prompts import Prompt
 from fewtag.taxonomy import Taxonomy
@@ -32,6 +33,10 @@ SHORTLIST: Final = 16
 NO_PRODUCT: Final = "no product"
 PER_STEP: Final = 256
 """How many products are scored before the scores are kept."""
+ASKED_FIRST: Final = 512
+"""So many texts, drawn by lot, tell how far opinions reach."""
+REACH: Final = 0.99
+"""In this share of them, an opinion takes no more than the reach from the lead of the likeliest category."""
 
 
 class ShortlistScorer:
@@ -53,11 +58,30 @@ class ShortlistScorer:
 
         return LanguageModel.load(self.source)
 
-    def reweigh(self, texts: Sequence[str], scores: Array, weight: float) -> Array:
+    def reach(self, texts: Sequence[str], scores: Array, weight: float) -> float:
+        """Return the most that the model's opinion takes from the lead of a likeliest category, in nats, but for one product in a hundred.
+
+        That is learnt by asking about all of these texts, whose log-probabilities `scores` are, (n, n_classes). Beyond it the likeliest
+        category stays what it is; of few texts, nothing is left to chance: the reach is then the most that was seen.
+        """
+        if len(self.taxonomy.classes) == 1:
+            return 0.0
+        likeliest = scores.argmax(axis=1)
+        taken = leads(scores, likeliest) - leads(self.reweigh(texts, scores, weight), likeliest)
+        return max(0.0, round(float(np.quantile(taken, REACH, method="inverted_cdf")), 2))
+
+    def reweigh(self, texts: Sequence[str], scores: Array, weight: float, reach: float = np.inf) -> Array:
         """Return log-probabilities, (n, n_classes), with the model's opinion added within each product's shortlist.
 
+        It is asked about the products whose likeliest category leads by no more than `reach`; what is believed of the others stands.
         Outside of the shortlist nothing changes, and the shortlist as a whole stays as likely as it was.
         """
+        result, asked = scores.copy(), np.flatnonzero(in_reach(scores, reach)).tolist()
+        if asked:
+            result[asked] = self._reweighed([texts[row] for row in asked], scores[asked], weight)
+        return result
+
+    def _reweighed(self, texts: Sequence[str], scores: Array, weight: float) -> Array:
         shortlists = np.sort(np.argpartition(-scores, self._width - 1, axis=1)[:, : self._width], axis=1)
         opinion = log_softmax(remove_prior(self._scores(texts, shortlists), self._content_free()[shortlists]))
         believed = np.take_along_axis(scores, shortlists, axis=1)
@@ -95,6 +119,36 @@ class ShortlistScorer:
 
     def _prompt(self, text: str) -> str:
         return self.prompt.render(product=Product("", text), taxonomy_name=self.taxonomy.name)
+
+
+def in_reach(scores: Array, reach: float) -> npt.NDArray[np.bool_]:
+    """Say of each row of log-probabilities, (n, n_classes), whether its likeliest class leads by no more than `reach`; bool (n,).
+
+    >>> in_reach(np.float32([[0, -1, -5], [-4, 0, -3]]), reach=2.0).tolist()
+    [True, False]
+    """
+    return leads(scores, scores.argmax(axis=1)) <= reach
+
+
+def leads(scores: Array, ahead: npt.NDArray[np.integer]) -> Array:
+    """Return how far the class `ahead`, (n,), is in front of the best of the others in each row of (n, n_classes); negative where behind.
+
+    >>> leads(np.float32([[3, 1, 2], [0, 4, 1]]), np.array([0, 0])).tolist()
+    [1.0, -4.0]
+    """
+    others = scores.copy()
+    np.put_along_axis(others, ahead[:, None], -np.inf, axis=1)
+    result: Array = np.take_along_axis(scores, ahead[:, None], axis=1)[:, 0] - others.max(axis=1)
+    return result
+
+
+def asked_first(texts: Sequence[str]) -> list[str]:
+    """Draw the texts that tell how far opinions reach; the lot depends on the texts alone, not on their order.
+
+    >>> asked_first(["tea", "soap", "jam"]) == asked_first(["jam", "tea", "soap"])
+    True
+    """
+    return sorted(texts, key=text_key)[:ASKED_FIRST]
 
 
 def distinct_names(taxonomy: Taxonomy) -> list[str]:
