@@ -85,7 +85,8 @@ def bootstrap(
         str | None, typer.Option(metavar="NAME", help="A sentence encoder: a hub id or a folder; replaces the file's.")
     ] = None,
     lm: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A language model: a hub id, a folder, or none; replaces the file's.")
+        str | None,
+        typer.Option(metavar="NAME", help="A language model: a hub id, a folder, a server's address, or none; replaces the file's."),
     ] = None,
     workspace: NewWorkspaceFolder = None,
     as_json: AsJson = False,

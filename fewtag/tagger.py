@@ -405,7 +405,7 @@ class Tagger:
         return SavedTagger(
             self._fitted,
             self._trained,
-            replace(self.settings, where=""),
+            replace(self.settings, lm=parts.lm.name if parts.lm else self.settings.lm, where=""),
             self.prompt,
             parts.prompt.hash if parts.prompt else "",
             parts.revisions,

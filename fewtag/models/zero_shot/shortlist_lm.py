@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from fewtag.core import Product
 from fewtag.models.calibrate import content_free_prior, log_softmax, remove_prior
+from fewtag.models.lm.served import ServedModel, is_address
 from fewtag.models.source import Source
 from fewtag.models.vectors import VectorCache, text_key
 from fewtag.progress import bar
@@ -53,7 +54,9 @@ class ShortlistScorer:
         self._priors = VectorCache(folder, f"{identity}|content-free")
 
     @cached_property
-    def _lm(self) -> LanguageModel:
+    def _lm(self) -> LanguageModel | ServedModel:
+        if is_address(self.source.place):
+            return ServedModel.load(self.source)
         from fewtag.models.lm.model import LanguageModel
 
         return LanguageModel.load(self.source)
