@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from test_lm import load, save
 
 from fewtag.core import Product
@@ -309,3 +310,49 @@ def test_a_single_category_needs_no_opinion(tmp_path: Path) -> None:
     reach = scorer(tmp_path, lm, alone).reach(TEXTS, zeros, 0.5)
     assert np.array_equal(scorer(tmp_path, lm, alone).reweigh(TEXTS, zeros, 0.5, reach), zeros)
     assert lm.asked == []
+
+
+CHANNEL = Prompt.load("channel.v1")
+
+
+@pytest.mark.parametrize("per_step", [1024, 2])
+def test_a_channel_weighs_each_title_behind_each_category_of_its_shortlist(
+    llama: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, per_step: int
+) -> None:
+    """Worked out title by title and token by token; the likelihood of a title is no matter of how likely its category's name is."""
+    monkeypatch.setattr(shortlist_lm, "PER_CHANNEL_STEP", per_step)
+    texts = [*TEXTS, "dark roast  coffee beans"]  # one begins another, and blanks count once
+    before = beliefs(4, MANY)
+    found = scorer(tmp_path, llama, MANY, CHANNEL).reweigh(texts, before, 0.5)
+    for row, text in enumerate(texts):
+        listed = np.argsort(-before[row])[:SHORTLIST]
+        said = []
+        for place in listed:
+            prompt = (
+                f"Products of taxonomy, each below the category that it belongs to.\n\nCategory: {MANY[MANY.classes[place]].name}\nProduct:"
+            )
+            ids, more = (llama.tokenizer(each)["input_ids"] for each in (prompt, f" {' '.join(text.split())}\n"))
+            with torch.inference_mode():
+                read = llama.model(torch.tensor([ids + more])).logits[0].log_softmax(-1)
+            said.append(sum(float(read[len(ids) - 1 + at, token]) for at, token in enumerate(more)))
+        expected = log_softmax(before[row, listed] + 0.5 * log_softmax(np.array(said))) + np.log(np.exp(before[row, listed]).sum())
+        np.testing.assert_allclose(found[row, listed], expected, rtol=0, atol=2e-2)
+        assert np.ptp(said) > 1
+
+
+def test_a_channel_reads_each_category_once_a_step_and_has_no_view_of_no_product(tmp_path: Path) -> None:
+    class Counting(TableLM):
+        def score_shortlists(self, prompts: Sequence[str], labels: Sequence[str], shortlists: Any, *, chat: bool = False) -> Any:
+            self.asked += prompts
+            self.labels = list(labels)
+            return np.array([[float(label == " dark roast\n") for label in np.array(labels)[shortlists[0]]]], dtype=np.float32)
+
+    lm = Counting()
+    texts = ["dark roast", "x" * 1000]
+    even = np.log(np.full((2, 3), 1 / 3, dtype=np.float32))
+    found = scorer(tmp_path, lm, FEW, CHANNEL).reweigh(texts, even, 1.0)
+    assert [prompt.splitlines()[-2:] for prompt in lm.asked] == [
+        [f"Category: {name}", "Product:"] for name in ("Tea", "Coffee", "Dog food")
+    ]
+    assert lm.labels == [" dark roast\n", f" {'x' * 256}\n"]
+    np.testing.assert_allclose(found, even, atol=1e-6)  # each is as likely in every category

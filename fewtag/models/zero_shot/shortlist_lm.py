@@ -1,7 +1,9 @@
 """Asks a language model which category of a shortlist a product belongs to, and adds its calibrated opinion to what was believed.
 
-It is asked where that can change which category is the likeliest: where the lead of that is within the reach of an opinion. The trap: a
-model finds some category names likely after any prompt, so its view of no product at all is taken away first.
+It is asked for the category behind the product or, with a prompt that is a channel, for the product behind each category (Min et al.
+2022, "Noisy channel language model prompting for few-shot text classification"), and where that can change which category is the
+likeliest: where the lead of that is within the reach of an opinion. The trap: a model finds some category names likely after any prompt,
+so its view of no product at all is taken away first.
 """
 
 from __future__ import annotations
@@ -34,6 +36,10 @@ SHORTLIST: Final = 16
 NO_PRODUCT: Final = "no product"
 PER_STEP: Final = 256
 """How many products are scored before the scores are kept."""
+PER_CHANNEL_STEP: Final = 1024
+"""The same through a channel, where each step reads the prompts of all its categories anew."""
+LONGEST: Final = 256
+"""So many letters of a product's text are asked for through a channel; what follows says less and less of its category."""
 ASKED_FIRST: Final = 512
 """So many texts, drawn by lot, tell how far opinions reach."""
 REACH: Final = 0.99
@@ -48,7 +54,8 @@ class ShortlistScorer:
 
     def __init__(self, source: Source, prompt: Prompt, taxonomy: Taxonomy, folder: Path) -> None:
         self.source, self.prompt, self.taxonomy = source, prompt, taxonomy
-        self._names = [prompt.verbalise(name) for name in distinct_names(taxonomy)]
+        names = distinct_names(taxonomy)
+        self._names = names if prompt.channel else [prompt.verbalise(name) for name in names]
         identity = f"{source.identity}|{prompt.hash}|{taxonomy.version}"
         self._said = VectorCache(folder, f"{identity}|top {self._width}")
         self._priors = VectorCache(folder, f"{identity}|content-free")
@@ -102,26 +109,43 @@ class ShortlistScorer:
         keys = [f"{text}\n{' '.join(map(str, row))}" for text, row in zip(texts, shortlists, strict=True)]
         rows = {key: number for number, key in enumerate(keys)}
         missing = self._said.missing(keys)
+        ask, size = (self._ask_for_texts, PER_CHANNEL_STEP) if self.prompt.channel else (self._ask_for_names, PER_STEP)
         with bar(f"asking {self.source.name}", len(missing)) as done:
-            for start in range(0, len(missing), PER_STEP):
-                step = missing[start : start + PER_STEP]
+            for start in range(0, len(missing), size):
+                step = missing[start : start + size]
                 places = [rows[key] for key in step]
-                prompts = [self._prompt(texts[place]) for place in places]
-                found = self._lm.score_shortlists(prompts, self._names, shortlists[places], chat=self.prompt.chat)
+                found = ask([texts[place] for place in places], shortlists[places])
                 self._said.add(step, found - found.max(axis=1, keepdims=True))  # float16 is fine near zero, coarse beyond 100
                 done.update(len(step))
         return self._said.get(keys)
 
+    def _ask_for_names(self, texts: Sequence[str], shortlists: npt.NDArray[np.int64]) -> Array:
+        """Return how likely the names of each text's shortlist are behind it, (n, width)."""
+        prompts = [self.prompt.render(product=Product("", text), taxonomy_name=self.taxonomy.name) for text in texts]
+        return self._lm.score_shortlists(prompts, self._names, shortlists, chat=self.prompt.chat)
+
+    def _ask_for_texts(self, texts: Sequence[str], shortlists: npt.NDArray[np.int64]) -> Array:
+        """Return how likely each text, to the end of its line, is behind the categories of its shortlist, (n, width).
+
+        Each category's prompt is read once, and behind it all texts that have it on their lists.
+        """
+        lines = [self.prompt.verbalise(" ".join(text.split())[:LONGEST]) + "\n" for text in texts]
+        scores = np.empty(shortlists.shape, dtype=np.float32)
+        for place in np.unique(shortlists).tolist():
+            prompt = self.prompt.render_category(self._names[place], taxonomy_name=self.taxonomy.name)
+            rows, columns = np.nonzero(shortlists == place)
+            scores[rows, columns] = self._lm.score_shortlists([prompt], lines, rows[None], chat=self.prompt.chat)[0]
+        return scores
+
     def _content_free(self) -> Array:
-        """Return the log-prior of every class, (n_classes,): what the model says of no product."""
+        """Return the log-prior of every class, (n_classes,): what the model says of no product. Through a channel that is nothing."""
+        if self.prompt.channel:
+            return np.zeros(len(self._names), dtype=np.float32)
         if self._priors.missing([NO_PRODUCT]):
             nothing = self.prompt.content_free(taxonomy_name=self.taxonomy.name)
             self._priors.add([NO_PRODUCT], content_free_prior(self._lm.score(nothing, self._names, chat=self.prompt.chat))[None])
         prior: Array = self._priors.get([NO_PRODUCT])[0]
         return prior
-
-    def _prompt(self, text: str) -> str:
-        return self.prompt.render(product=Product("", text), taxonomy_name=self.taxonomy.name)
 
 
 def in_reach(scores: Array, reach: float) -> npt.NDArray[np.bool_]:
