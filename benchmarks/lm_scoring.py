@@ -40,7 +40,7 @@ def category_names(count: int) -> list[str]:
     return [str(name) for name in np.random.default_rng(0).permutation(every)[:count]]
 
 
-def build_model(folder: str) -> LanguageModel:
+def build_model(folder: str, hidden: int = 384, layers: int = 8) -> LanguageModel:
     names = category_names(len(KINDS) * len(GOODS) * len(ADDED))
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -52,7 +52,12 @@ def build_model(folder: str) -> LanguageModel:
     words(tokenizer_object=bpe, eos_token="<eos>").save_pretrained(folder)
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=32_000, hidden_size=384, intermediate_size=1024, num_hidden_layers=8, num_attention_heads=6, tie_word_embeddings=True
+        vocab_size=32_000,
+        hidden_size=hidden,
+        intermediate_size=8 * hidden // 3,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden // 64,
+        tie_word_embeddings=True,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     return LanguageModel.load(folder, device="cpu", dtype="float32")

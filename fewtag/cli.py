@@ -81,6 +81,13 @@ def bootstrap(
     catalogue: Annotated[Path | None, typer.Option(help="Products to tag, instead of the file's own catalogue.")] = None,
     precision: Annotated[float, typer.Option(help="How sure a tag must be: below it, back off to a parent or abstain.")] = 0.9,
     preset: Annotated[str | None, typer.Option(help="embedded, small, base, multilingual or chinese; replaces the file's.")] = None,
+    encoder: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A sentence encoder: a hub id or a folder; replaces the file's.")
+    ] = None,
+    lm: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="A language model: a hub id, a folder, a server's address, or none; replaces the file's."),
+    ] = None,
     workspace: NewWorkspaceFolder = None,
     as_json: AsJson = False,
 ) -> None:
@@ -92,7 +99,8 @@ def bootstrap(
     from fewtag.taxonomy_file import write_ids
     from fewtag.workspace import Workspace
 
-    tagger = Tagger.from_file(taxonomy, preset=preset, precision=precision, workspace=Workspace.home(Path.cwd(), workspace))
+    home = Workspace.home(Path.cwd(), workspace)
+    tagger = Tagger.from_file(taxonomy, preset=preset, encoder=encoder, lm=lm, precision=precision, workspace=home)
     talk(str(tagger.taxonomy), *tagger.voices())
     talk_of_doubts(tagger, 3)
     is_new = not tagger.workspace.is_there()
@@ -106,6 +114,8 @@ def bootstrap(
         talk(f"Categories without an id are known by their paths; the ids could not be written into {taxonomy}: {error.problem}")
     if outcome.unchanged:
         talk("Nothing has changed since the last run: its tags stand.")
+    elif asked := tagger.asked():
+        talk(asked)
     if outcome.mostly_open and precision > LOW_PRECISION:
         talk(f"Most products are left open: --precision {LOW_PRECISION} tags more of them, less surely.")
     if outcome.relearnt:
@@ -216,6 +226,8 @@ def status(workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
         typer.echo(f"{found.tagged} tagged, {found.backed_off} backed off to a parent, {found.abstained} left open; {labels}")
         for stage, model, count in found.voices:
             typer.echo(f"{count} by {stage} ({model})")
+        if found.asked:
+            typer.echo("language model asked about {:,} of {:,} different titles".format(*found.asked))
         if found.branches:
             print_branches(found.branches)
         typer.echo(f"\n{'tags':>7}  {'confidence':>10}  category")

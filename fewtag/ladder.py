@@ -73,6 +73,11 @@ class Ladder:
         classified = "fine-tune" in self.stages
         return replace(found, name=f"{found.name} + {self.parts.classifier}, fine-tuned") if classified else found
 
+    @property
+    def asked(self) -> tuple[int, int] | None:
+        """About how many of the catalogue's texts the language model was asked, and how many there are; None where there is no model."""
+        return self._zero_shot.asked
+
     def fit(self, products: Sequence[Product]) -> Ladder:
         """Let the zero-shot rung learn from products without labels."""
         self._prepare(products)

@@ -9,6 +9,7 @@ from typing import Final
 
 from fewtag.errors import ModelError
 from fewtag.models.encoder import SentenceEncoder
+from fewtag.models.lm.served import find_served, is_address
 from fewtag.models.presets import Preset
 from fewtag.models.source import Source, locate
 from fewtag.prompts import Prompt
@@ -37,7 +38,8 @@ class Parts:
         Raises ModelError or PromptError for one that cannot be had.
         """
         encoder = preset.encoder_for(language)
-        lm = locate(preset.lm, revisions.get(preset.lm)) if preset.lm else None
+        find = find_served if preset.lm and is_address(preset.lm) else locate
+        lm = find(preset.lm, revisions.get(preset.lm)) if preset.lm else None
         if prompt and not lm:
             raise ModelError(f"the prompt '{prompt}' has no language model to read it", mend="name one with `models: {lm: ...}`")
         text = Prompt.load(prompt or DEFAULT_PROMPTS.get(language, "category.v1")) if lm else None

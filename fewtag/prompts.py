@@ -16,7 +16,7 @@ from fewtag.core import Product
 from fewtag.errors import PromptError
 from fewtag.shipped import shipped
 
-VARIABLES: Final = ("product", "taxonomy_name")
+VARIABLES: Final = ("product", "taxonomy_name", "category")
 CONTENT_FREE: Final = ("N/A", "", "[MASK]")
 """Texts that say nothing of any product: the three of contextual calibration (Zhao et al. 2021)."""
 
@@ -41,7 +41,8 @@ class Prompt:
     def load(cls, name: str) -> Prompt:
         """Read a shipped prompt by its name, or a user's own by the path of its `.j2` file.
 
-        Raises PromptError where there is no such prompt, it does not parse, or it names a variable outside of `VARIABLES`.
+        Raises PromptError where there is no such prompt, it does not parse, it names a variable outside of `VARIABLES`, or it gives away
+        both the product and its category.
         """
         path = Path(name) if name.endswith(".j2") else shipped("prompts") / f"{name}.j2"
         try:
@@ -59,21 +60,36 @@ class Prompt:
         """Whether the text is the user's turn for a chat model: the name says so (`category_chat.v1`)."""
         return self.name.split(".")[0].endswith("_chat")
 
+    @property
+    def channel(self) -> bool:
+        """Whether the template names a category, for the product to follow, rather than the other way round (`channel.v1`)."""
+        return "category" in meta.find_undeclared_variables(_JINJA.parse(self.template))
+
     def render(self, *, product: Product, taxonomy_name: str = "") -> str:
         """Fill the template for one product; white space at both ends is dropped, as a label brings its own space."""
+        return self._filled(f"product '{product.id}'", product=product, taxonomy_name=taxonomy_name)
+
+    def render_category(self, name: str, *, taxonomy_name: str = "") -> str:
+        """Fill the template of a channel for one category, by its name.
+
+        >>> Prompt.load("channel.v1").render_category("Tea").splitlines()[-2:]
+        ['Category: Tea', 'Product:']
+        """
+        return self._filled(f"category '{name}'", category=name, taxonomy_name=taxonomy_name)
+
+    def _filled(self, of: str, **variables: object) -> str:
         try:
-            filled = _compile(self.template).render(product=product, taxonomy_name=taxonomy_name)
+            return _compile(self.template).render(**variables).strip()
         except (TemplateError, TypeError) as error:
-            problem = f"prompt '{self.name}' cannot be filled for product '{product.id}': {error}"
+            problem = f"prompt '{self.name}' cannot be filled for {of}: {error}"
             raise PromptError(problem, mend="name only columns that every product has", where=self.source) from None
-        return filled.strip()
 
     def content_free(self, *, taxonomy_name: str = "") -> list[str]:
         """Fill the template with each text of `CONTENT_FREE`: what calibration subtracts is the model's view of nothing."""
         return [self.render(product=Product("", text), taxonomy_name=taxonomy_name) for text in CONTENT_FREE]
 
-    def verbalise(self, category_name: str) -> str:
-        """Return the label text: the name as it would follow the prompt, with the space that separates the two.
+    def verbalise(self, name: str) -> str:
+        """Return what follows the prompt, a category's name or a product's text, with the space that separates the two.
 
         A chat model's answer starts without a space, and so does text after a full-width sign (Chinese, Japanese).
 
@@ -82,7 +98,7 @@ class Prompt:
         """
         last = self.template.rstrip()[-1:]
         joined = self.chat or (last != "" and unicodedata.east_asian_width(last) in "WF")
-        return category_name if joined else f" {category_name}"
+        return name if joined else f" {name}"
 
 
 @lru_cache(maxsize=16)
@@ -94,10 +110,14 @@ def _check(template: str, path: Path) -> None:
     """Raise PromptError, with file and line, for a template that does not parse or names an unknown variable."""
     try:
         tree = _JINJA.parse(template)
-        unknown = meta.find_undeclared_variables(tree) - {*VARIABLES, *_JINJA.globals}
+        named = meta.find_undeclared_variables(tree)
+        unknown = named - {*VARIABLES, *_JINJA.globals}
     except TemplateSyntaxError as error:
         problem = f"the prompt does not parse: {(error.message or '').rstrip('.')}"
         raise PromptError(problem, mend="mend the jinja2 syntax", where=f"{path}:{error.lineno}") from None
+    if {"product", "category"} <= named:
+        problem = "the prompt gives away both the product and its category"
+        raise PromptError(problem, mend="name one of them: the model is asked for the other", where=path)
     for part in tree.find_all(nodes.Getattr):
         if isinstance(part.node, nodes.Name) and part.node.name == "product" and part.attr != "text":
             problem = f"the prompt reads product.{part.attr}, and a model is shown product.text alone"

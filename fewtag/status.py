@@ -59,7 +59,8 @@ class Status:
 
     `finished` is None while a run is under way, or where it was interrupted; `voices` are stage, model and how many tags they gave,
     and `training` is what the last training came to, as `Training` (`training.py`) has it; None where there was none.
-    `branches` tell of it root by root; `waiting` is how many labels were given or taken back since.
+    `branches` tell of it root by root; `waiting` is how many labels were given or taken back since. `asked` is about how many of the
+    catalogue's different texts the language model was asked, and how many there are; None where there is no model.
     """
 
     taxonomy: str
@@ -76,6 +77,7 @@ class Status:
     branches: tuple[BranchStatus, ...]
     categories: tuple[CategoryStatus, ...]
     waiting: int = 0
+    asked: tuple[int, int] | None = None
 
 
 def read_status(workspace: Workspace) -> Status:
@@ -145,6 +147,7 @@ def status_of(ledger: Ledger, taxonomy: Taxonomy, training: dict[str, Any] | Non
         training,
         tuple(_branch(each, taxonomy) for each in training["branches"]) if training else (),
         tuple(rows),
+        asked=json.loads(run.settings).get("asked"),
     )
 
 

@@ -34,7 +34,7 @@ from fewtag.labels import category_of, standing
 from fewtag.ladder import Ladder
 from fewtag.models import Probabilities
 from fewtag.models.fine_tune.settings import TrainSettings
-from fewtag.models.presets import resolve
+from fewtag.models.presets import WITHOUT, resolve
 from fewtag.parts import Parts
 from fewtag.progress import bar
 from fewtag.propagation import Propagation, done_already, less_sure, take_back_spread
@@ -119,26 +119,30 @@ class Tagger:
         self._revisions: dict[str, str] = {}
 
     @classmethod
-    def from_file(cls, path: str | Path, *, preset: str | None = None, **arguments: Any) -> Tagger:
+    def from_file(
+        cls, path: str | Path, *, preset: str | None = None, encoder: str | None = None, lm: str | None = None, **arguments: Any
+    ) -> Tagger:
         """Make the tagger that a taxonomy.yaml describes: its models, its prompt and its catalogue, whose paths start at the file.
 
-        A preset given here replaces the file's; the other arguments are those of the constructor.
+        A preset, an encoder or a language model given here replaces the file's, and a folder is then looked for from the current one
+        on; the language model "none" goes without one. The other arguments are those of the constructor.
         """
         file = read_taxonomy_file(path)
         folder = file.path.parent
 
-        def place(name: str | None) -> str | None:
-            own = name and (name.endswith(".j2") or (folder / name).is_dir())
-            return str((folder / name).resolve()) if name and own else name
+        def place(name: str | None, start: Path = folder) -> str | None:
+            own = name and (name.endswith(".j2") or (start / name).is_dir())
+            return str((start / name).resolve()) if name and own else name
 
         models = replace(
             file.models,
             preset=preset or file.models.preset,
-            encoder=place(file.models.encoder),
-            lm=place(file.models.lm),
+            encoder=place(encoder, Path()) or place(file.models.encoder),
+            lm=place(lm, Path()) or place(file.models.lm),
             classifier=place(file.models.classifier),
         )
-        tagger = cls(file.taxonomy, preset=models, prompt=place(file.prompt), **arguments)
+        prompt = None if lm == WITHOUT else place(file.prompt)
+        tagger = cls(file.taxonomy, preset=models, prompt=prompt, **arguments)
         tagger.file, tagger.ids_made = file.path, file.ids_made
         if file.catalogue:
             tagger.columns = replace(file.catalogue, file=str((folder / file.catalogue.file).resolve()))
@@ -177,6 +181,13 @@ class Tagger:
             said.append(f"classifier: {self.settings.classifier} is fine-tuned once labels are many")
         asked = [self.taxonomy[facet.id].name for facet in self.taxonomy.facets[1:] if facet.id]
         return [*said, f"facets not tagged yet: {', '.join(asked)}"] if asked else said
+
+    def asked(self) -> str:
+        """Say about how many of the catalogue's titles the language model was asked, and why not about the others; nothing without one."""
+        if not (asked := self._ladder.asked):
+            return ""
+        rest = "" if asked[0] == asked[1] else ": the others' likeliest category is too far ahead for its opinion to change"
+        return f"The language model was asked about {asked[0]:,} of {asked[1]:,} different titles{rest}."
 
     def doubts(self) -> list[str]:
         """Say what is allowed, but makes tags worse, in the catalogue's file and in the taxonomy."""
@@ -394,7 +405,7 @@ class Tagger:
         return SavedTagger(
             self._fitted,
             self._trained,
-            replace(self.settings, where=""),
+            replace(self.settings, lm=parts.lm.name if parts.lm else self.settings.lm, where=""),
             self.prompt,
             parts.prompt.hash if parts.prompt else "",
             parts.revisions,
@@ -493,6 +504,7 @@ class Tagger:
             "preset": self.settings.preset,
             "columns": asdict(columns),
             "taxonomy": self._place_of(self.file),
+            "asked": self._ladder.asked,
         } | self._training_run()
         run = ledger.start_run(kind, fingerprint, self.taxonomy.version, self.seed, settings)
         resumed_at = ledger.tagged_count(run) if run.resumed else 0

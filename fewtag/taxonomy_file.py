@@ -23,6 +23,7 @@ from fewtag.workspace import write_atomically
 FORMAT: Final = 1
 TOP_KEYS: Final = ("fewtag", "name", "language", "catalogue", "models", "prompt", "categories")
 CATEGORY_KEYS: Final = ("id", "name", "aliases", "description", "examples", "children", "parents", "assignable", "select")
+SERVER_KEYS: Final = ("server", "model")
 SYNTAX_MENDS: Final = (
     ("duplicate key", "take one of the two away"),
     ("'\\t'", "indent with blanks, not with a tab"),
@@ -35,7 +36,8 @@ Settings = TypeVar("Settings", "Columns", "ModelSettings")
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """Which models the file asks for: a preset, or parts of one, each a hub id or a local folder."""
+    """Which models the file asks for: a preset, or parts of one, each a hub id or a local folder; `lm` may be a server's address, with
+    its name for the model behind a "#"."""
 
     preset: str | None = None
     encoder: str | None = None
@@ -216,10 +218,21 @@ class _Reader:
             self.fail(f"`{key}` is no mapping", f"write it as `{key}: {{...}}`", top, key)
         names = [field.name for field in fields(kind) if field.name != "where"]
         self.known_keys(section, names, f"`{key}`")
-        values = {name: self.text(section, name) or section.get(name) or None for name in names}  # a tab is a delimiter, not nothing
+        values = {name: self.named(section, name) for name in names}
         if kind is Columns and not values["file"]:
             self.fail("`catalogue` names no file", "add `file: products.csv`", top, key)
-        return kind(**values, where=f"{self.path}:{self.line_of(top, key)}")  # type: ignore[arg-type]
+        return kind(**values, where=f"{self.path}:{self.line_of(top, key)}")
+
+    def named(self, section: CommentedMap, name: str) -> Any:
+        """Read a setting; a language model on a server is a mapping, which becomes one text: its address, and its name behind a "#"."""
+        value = section.get(name)
+        if name != "lm" or not isinstance(value, CommentedMap):
+            return self.text(section, name) or value or None  # a tab is a delimiter, not nothing
+        self.known_keys(value, SERVER_KEYS, "`lm`")
+        server, model = (self.text(value, key) for key in SERVER_KEYS)
+        if not server.startswith(("http://", "https://")):
+            self.fail(f"`lm` is on the server '{server}'", 'write it as `server: "http://localhost:8000/v1"`', section, name)
+        return f"{server}#{model}" if model else server
 
     def known_keys(self, mapping: Mapping[str, Any], known: Sequence[str], owner: str, line: int = 1) -> None:
         for key in mapping:

@@ -311,6 +311,16 @@ SETTINGS_MISTAKES = [
         "there is no model folder './models/mine' -> name a folder that is there, or a hub id such as 'organisation/model'",
     ),
     Mistake(
+        "server that is down",
+        yaml("language: zh", "language: zh\nmodels: {lm: {server: 'http://127.0.0.1:1/v1'}}"),
+        "the server of http://127.0.0.1:1/v1 does not answer -> start it, or go without: `--lm none`",
+    ),
+    Mistake(
+        "server without an address",
+        yaml("language: zh", "language: zh\nmodels: {lm: {server: localhost}}"),
+        "taxonomy.yaml:5: `lm` is on the server 'localhost' -> write it as `server: \"http://localhost:8000/v1\"`",
+    ),
+    Mistake(
         "model folder without weights",
         both(yaml("language: zh", "language: zh\nmodels: {encoder: mine}"), write("mine/config.json", "{}")),
         "{shop}/mine: the folder holds no model weights -> name a folder written by `save_pretrained`",

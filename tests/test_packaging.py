@@ -35,7 +35,10 @@ def test_the_version_stands_in_the_changelog_and_in_pyproject() -> None:
 
 def test_constraints_pin_every_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [*project["dependencies"], *(each for extra in ("offline", "cpu", "dev") for each in project["optional-dependencies"][extra])]
+    wanted = [
+        *project["dependencies"],
+        *(each for extra in ("offline", "cpu", "tune", "server", "dev") for each in project["optional-dependencies"][extra]),
+    ]
     names = {each.split(">")[0].split(";")[0].strip().lower().replace("_", "-") for each in wanted}
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()[1:]
     pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines if "==" in line}

@@ -19,6 +19,8 @@ RELEASED = {
     "category.zh.v1": "f5aceccc7b9a23c2",
     "category_chat.v1": "503100d6c2fea2ac",
     "category_chat.zh.v1": "a259d827f35b4381",
+    "channel.v1": "04b09ba1be3c2258",
+    "channel.zh.v1": "7b10881b46bd8e58",
 }
 
 
@@ -54,6 +56,21 @@ def test_the_chinese_completion() -> None:
     assert Prompt.load("category.zh.v1").render(product=product, taxonomy_name="杂货店") == (
         "以下是杂货店商品及其所属类别。\n\n商品：西湖龙井 250克\n类别："
     )
+
+
+def test_a_channel_asks_for_the_product_of_a_category(tmp_path: Path) -> None:
+    english, chinese = Prompt.load("channel.v1"), Prompt.load("channel.zh.v1")
+    assert (english.channel, chinese.channel, Prompt.load("category.v1").channel) == (True, True, False)
+    assert english.render_category("Tea", taxonomy_name="shop") == (
+        "Products of shop, each below the category that it belongs to.\n\nCategory: Tea\nProduct:"
+    )
+    assert chinese.render_category("茶", taxonomy_name="小店") == "以下是小店商品，每件商品列在所属类别之下。\n\n类别：茶\n商品："
+    assert (english.verbalise("Earl Grey"), chinese.verbalise("西湖龙井")) == (" Earl Grey", "西湖龙井")
+    path = write(tmp_path, "{{ category }}: {{ product.text }}")
+    with pytest.raises(PromptError) as caught:
+        Prompt.load(path)
+    told = "the prompt gives away both the product and its category -> name one of them: the model is asked for the other"
+    assert str(caught.value) == f"{path}: {told}"
 
 
 def test_the_chat_turns() -> None:

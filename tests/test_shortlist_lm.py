@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from test_lm import load, save
 
 from fewtag.core import Product
 from fewtag.models.lm.model import LanguageModel
 from fewtag.models.source import Source
 from fewtag.models.zero_shot import shortlist_lm
-from fewtag.models.zero_shot.shortlist_lm import SHORTLIST, ShortlistScorer, distinct_names
+from fewtag.models.zero_shot.shortlist_lm import SHORTLIST, ShortlistScorer, asked_first, distinct_names
 from fewtag.prompts import Prompt
 from fewtag.taxonomy import Category, Taxonomy
 
@@ -260,3 +261,98 @@ def test_classes_of_one_path_are_scored_alike(tmp_path: Path, llama: LanguageMod
     even = np.log(np.full((1, 3), 1 / 3, dtype=np.float32))
     tea, coffee, again = scorer(tmp_path, llama, doubled).reweigh(["green tea"], even, 1.0)[0]
     assert tea == again != coffee
+
+
+def test_the_reach_is_what_an_opinion_takes_from_a_lead_worked_out_by_hand(tmp_path: Path) -> None:
+    """Tea leads by 1, 2 and 3 nats, and the model is for coffee by 4, at half of its weight 2; for the first product alone."""
+    before = log_softmax([[0, -1, -9], [0, -2, -9], [0, -3, -9]]).astype(np.float32)
+    lm = TableLM(after={"roast": {" Coffee": 4.0}})
+    found = scorer(tmp_path, lm).reach(["a roast", "two", "three"], before, 0.5)
+    assert found == pytest.approx(2.0, abs=1e-2)  # the lead of 1 becomes one of -1
+    agreeing = TableLM(after={" ": {" Tea": 4.0}, "N/A": {" Tea": -4.0}})
+    assert scorer(tmp_path / "agreeing", agreeing).reach(["a roast"], before[:1], 0.5) == 0.0
+
+
+def test_one_product_in_a_hundred_is_left_out_of_the_reach(tmp_path: Path) -> None:
+    """Of 200 products the model lifts coffee by 1 nat in each, and in two of them, or three, by 10."""
+    before = log_softmax(np.tile([0.0, -3.0, -9.0], (200, 1))).astype(np.float32)
+    texts = [f"text {number:03}" for number in range(200)]
+    for wild, expected in ((2, 1.0), (3, 10.0)):
+        lm = TableLM(after={"text": {" Coffee": 1.0}} | {text: {" Coffee": 9.0} for text in texts[:wild]})
+        assert scorer(tmp_path / str(wild), lm).reach(texts, before, 1.0) == pytest.approx(expected, abs=2e-2)
+
+
+def test_only_products_within_reach_are_asked_about_and_the_others_stand_as_they_were(tmp_path: Path) -> None:
+    before = log_softmax([[0, -1, -9], [0, -2.5, -9], [-4, 0, -1.9]]).astype(np.float32)
+    lm = TableLM(after={"Product": {" Dog food": 1.0}})
+    found = scorer(tmp_path, lm).reweigh(TEXTS, before, 1.0, reach=2.0)
+    asked = [text for text in TEXTS if any(text in prompt for prompt in lm.asked)]
+    assert asked == [TEXTS[0], TEXTS[2]]
+    assert np.array_equal(found[1], before[1])
+    every = scorer(tmp_path / "every", lm).reweigh(TEXTS, before, 1.0)
+    np.testing.assert_allclose(found[[0, 2]], every[[0, 2]], atol=1e-6)
+    silent = TableLM()
+    assert np.array_equal(scorer(tmp_path / "none", silent).reweigh(TEXTS, before, 1.0, reach=0.5), before)
+    assert silent.asked == []  # not even about no product
+
+
+def test_the_products_asked_first_are_drawn_by_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shortlist_lm, "ASKED_FIRST", 5)
+    texts = [f"text {number}" for number in range(50)]
+    assert asked_first(texts) == asked_first(texts[::-1])
+    assert asked_first(texts) not in (texts[:5], texts[::10])
+    assert set(asked_first([*texts, "another"])) <= {*asked_first(texts), "another"}
+
+
+def test_a_single_category_needs_no_opinion(tmp_path: Path) -> None:
+    alone, lm = Taxonomy.from_paths(["Tea"]), TableLM()
+    zeros = np.zeros((3, 1), dtype=np.float32)
+    reach = scorer(tmp_path, lm, alone).reach(TEXTS, zeros, 0.5)
+    assert np.array_equal(scorer(tmp_path, lm, alone).reweigh(TEXTS, zeros, 0.5, reach), zeros)
+    assert lm.asked == []
+
+
+CHANNEL = Prompt.load("channel.v1")
+
+
+@pytest.mark.parametrize("per_step", [1024, 2])
+def test_a_channel_weighs_each_title_behind_each_category_of_its_shortlist(
+    llama: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, per_step: int
+) -> None:
+    """Worked out title by title and token by token; the likelihood of a title is no matter of how likely its category's name is."""
+    monkeypatch.setattr(shortlist_lm, "PER_CHANNEL_STEP", per_step)
+    texts = [*TEXTS, "dark roast  coffee beans"]  # one begins another, and blanks count once
+    before = beliefs(4, MANY)
+    found = scorer(tmp_path, llama, MANY, CHANNEL).reweigh(texts, before, 0.5)
+    for row, text in enumerate(texts):
+        listed = np.argsort(-before[row])[:SHORTLIST]
+        said = []
+        for place in listed:
+            prompt = (
+                f"Products of taxonomy, each below the category that it belongs to.\n\nCategory: {MANY[MANY.classes[place]].name}\nProduct:"
+            )
+            ids, more = (llama.tokenizer(each)["input_ids"] for each in (prompt, f" {' '.join(text.split())}\n"))
+            with torch.inference_mode():
+                read = llama.model(torch.tensor([ids + more])).logits[0].log_softmax(-1)
+            said.append(sum(float(read[len(ids) - 1 + at, token]) for at, token in enumerate(more)))
+        expected = log_softmax(before[row, listed] + 0.5 * log_softmax(np.array(said))) + np.log(np.exp(before[row, listed]).sum())
+        np.testing.assert_allclose(found[row, listed], expected, rtol=0, atol=2e-2)
+        assert np.ptp(said) > 1
+
+
+def test_a_channel_reads_each_category_once_a_step_and_has_no_view_of_no_product(tmp_path: Path) -> None:
+    class Counting(TableLM):
+        def score_shortlists(self, prompts: Sequence[str], labels: Sequence[str], shortlists: Any, *, chat: bool = False) -> Any:
+            self.asked += prompts
+            self.labels = list(labels)
+            return np.array([[float(label == " dark roast\n") for label in np.array(labels)[shortlists[0]]]], dtype=np.float32)
+
+    lm = Counting()
+    texts = ["dark roast", "x" * 1000]
+    even = np.log(np.full((2, 3), 1 / 3, dtype=np.float32))
+    found = scorer(tmp_path, lm, FEW, CHANNEL).reweigh(texts, even, 1.0)
+    assert [prompt.splitlines()[-2:] for prompt in lm.asked] == [
+        [f"Category: {name}", "Product:"] for name in ("Tea", "Coffee", "Dog food")
+    ]
+    assert lm.labels == [" dark roast\n", f" {'x' * 256}\n"]
+    np.testing.assert_allclose(found, even, atol=1e-6)  # each is as likely in every category

@@ -85,6 +85,34 @@ categories:
     assert file.models == ModelSettings("small", "my/encoder", "my/lm", "my/classifier", f"{path}:5")
 
 
+@pytest.mark.parametrize(
+    ("lm", "name"),
+    [
+        ('{server: "http://localhost:8000/v1", model: qwen/small}', "http://localhost:8000/v1#qwen/small"),
+        ('{server: "https://host/v1"}', "https://host/v1"),
+        ('"http://localhost:8000/v1"', "http://localhost:8000/v1"),
+        ("none", "none"),
+    ],
+)
+def test_a_language_model_may_be_on_a_server(tmp_path: Path, lm: str, name: str) -> None:
+    assert read_taxonomy_file(write(tmp_path, f"models: {{lm: {lm}}}\ncategories: [Tea]\n")).models.lm == name
+
+
+@pytest.mark.parametrize(
+    ("lm", "told"),
+    [
+        ("{server: localhost}", "`lm` is on the server 'localhost' -> write it as `server: \"http://localhost:8000/v1\"`"),
+        ("{model: qwen}", "`lm` is on the server '' -> write it as `server: \"http://localhost:8000/v1\"`"),
+        ("{url: http}", "`lm` has the unknown key 'url' -> use one of server, model"),
+    ],
+)
+def test_a_server_that_is_told_wrongly_is_told_with_its_line(tmp_path: Path, lm: str, told: str) -> None:
+    path = write(tmp_path, f"models: {{lm: {lm}}}\ncategories: [Tea]\n")
+    with pytest.raises(TaxonomyError) as error:
+        read_taxonomy_file(path)
+    assert str(error.value) == f"{path}:1: {told}"
+
+
 def test_a_list_of_names_is_enough(tmp_path: Path) -> None:
     file = read_taxonomy_file(write(tmp_path, "categories: [茶, 咖啡]\n"))
     assert list(file.taxonomy) == ["茶", "咖啡"]

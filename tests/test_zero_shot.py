@@ -7,7 +7,7 @@ texts are zeros and ones and share no n-gram with the categories, so the letters
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,10 @@ from test_models import MODELS, TEXTS, WITHOUT_LABELS, WordEncoder, drawn, produ
 from fewtag import parts
 from fewtag.models.source import Source
 from fewtag.models.zero_shot import rung as zero_shot
+from fewtag.models.zero_shot import shortlist_lm
 from fewtag.models.zero_shot.rung import ENOUGH, LETTERS, PRIOR_STRENGTH, TEMPERATURE, ZeroShot
+from fewtag.models.zero_shot.shortlist_lm import ShortlistScorer, asked_first
+from fewtag.prompts import Prompt
 from fewtag.tagger import Outcome, Tagger
 from fewtag.taxonomy import Category, Taxonomy
 
@@ -196,6 +199,25 @@ IGNORANT = Source("ignorant", "nowhere", "1")
 
 
 @dataclass
+class CheeseLM:
+    """A language model that lifts cheese by up to 2 nats, by what a text's zeros and ones say."""
+
+    asked: list[str] = field(default_factory=list)
+
+    def score(self, prompts: Sequence[str], labels: Sequence[str], *, chat: bool = False) -> npt.NDArray[np.float32]:
+        self.asked += prompts
+        return np.array(
+            [[prompt.count("1") % 9 / 4 if label == " Cheese" and "N/A" not in prompt else 0.0 for label in labels] for prompt in prompts],
+            dtype=np.float32,
+        )
+
+    def score_shortlists(
+        self, prompts: Sequence[str], labels: Sequence[str], shortlists: npt.NDArray[np.int64], *, chat: bool = False
+    ) -> npt.NDArray[np.float32]:
+        return np.take_along_axis(self.score(prompts, labels, chat=chat), shortlists, axis=1)
+
+
+@dataclass
 class IgnorantEncoder:
     """An encoder that has learnt nothing: a text's vector is drawn from its letters by lot, or is the same for all."""
 
@@ -249,6 +271,41 @@ def test_where_vectors_are_drawn_by_lot_most_is_left_open_even_where_one_branch_
     assert outcome.tagged == 0
     assert outcome.abstained + outcome.backed_off == 400
     assert outcome.abstained > 300
+
+
+def test_of_a_large_catalogue_the_language_model_is_asked_where_its_opinion_can_change_the_likeliest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bread leads by 0 to 6 nats, and the model, at its weight of a half, takes between 0 and 1 from that, whatever the lead."""
+    monkeypatch.setattr(shortlist_lm, "ASKED_FIRST", 40)
+    log_scores = {code(number): number / 100 for number in range(600)}
+    encoder = PlannedEncoder({text: [lead * TEMPERATURE, 0, 0, 0] for text, lead in log_scores.items()})
+
+    def fitted(texts: Sequence[str], folder: str) -> tuple[ZeroShot, CheeseLM]:
+        lm = CheeseLM()
+        scorer = ShortlistScorer(IGNORANT, Prompt.load("category.v1"), FLAT, tmp_path / folder)
+        scorer._lm = lm
+        return ZeroShot(FLAT, encoder, lm=scorer).fit(products(texts)), lm
+
+    rung, lm = fitted(list(log_scores), "one")
+    assert 0.9 < rung._reach <= 1.01
+    asked, of = rung.asked or (0, 0)
+    assert (of, asked) == (600, sum(any(text in prompt for prompt in lm.asked) for text in log_scores))
+    believed = {text: rung._believed(rung._view([text])) for text in log_scores}
+    near = {text for text in believed if np.diff(np.sort(believed[text][0])[-2:])[0] <= rung._reach}
+    heard = {text for text in believed if not np.array_equal(rung.lm.reweigh([text], believed[text], 0.5, rung._reach), believed[text])}
+    silent = {text for text in believed if text.count("1") % 9 == 0}  # of these the model has no opinion
+    assert (heard - silent, len(near | set(asked_first(list(log_scores))))) == (near - silent, asked)
+    assert 100 < asked < 250
+    # Neither the order of the catalogue nor the size of batches changes anything, nor does a tagger that is saved and loaded.
+    monkeypatch.setattr(zero_shot, "BATCH", 7)
+    again, _ = fitted(list(log_scores)[::-1], "two")
+    assert (again._reach, again.asked) == (rung._reach, rung.asked)
+    (tmp_path / "saved").mkdir()
+    rung.save(tmp_path / "saved")
+    loaded = ZeroShot(FLAT, encoder, lm=rung.lm).load(tmp_path / "saved")
+    assert (loaded._reach, loaded.asked) == (rung._reach, rung.asked)
+    assert np.array_equal(loaded.predict_proba(products(list(log_scores))), rung.predict_proba(products(list(log_scores))))
 
 
 def test_where_the_encoder_knows_all_is_tagged() -> None:

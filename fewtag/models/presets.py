@@ -10,6 +10,8 @@ from fewtag.models.source import EMBEDDED, PRODUCT_ENCODER
 from fewtag.taxonomy_file import ModelSettings
 
 MINILM: Final = "sentence-transformers/all-MiniLM-L6-v2"
+WITHOUT: Final = "none"
+"""The name that switches a preset's language model off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ PRESETS: Final = {
 def resolve(settings: ModelSettings) -> Preset:
     """Return the preset that is named, with each part replaced that is named beside it.
 
-    An encoder or a classifier that is named by hand speaks every language.
+    An encoder or a classifier that is named by hand speaks every language; a language model called "none" is none.
 
     Raises ModelError for a preset that there is not.
 
@@ -57,6 +59,8 @@ def resolve(settings: ModelSettings) -> Preset:
     'product-minilm'
     >>> resolve(ModelSettings(preset="base", encoder="my-folder")).encoder_for("fr")
     'my-folder'
+    >>> resolve(ModelSettings(preset="base", lm="none")).lm is None
+    True
     """
     name = settings.preset or "embedded"
     if name not in PRESETS:
@@ -66,4 +70,5 @@ def resolve(settings: ModelSettings) -> Preset:
         preset = replace(preset, encoder=settings.encoder, speaks=None)
     if settings.classifier:
         preset = replace(preset, classifier=settings.classifier, classifies=None)
-    return replace(preset, lm=settings.lm or preset.lm)
+    lm = settings.lm or preset.lm
+    return replace(preset, lm=None if lm == WITHOUT else lm)

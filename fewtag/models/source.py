@@ -28,7 +28,10 @@ MODEL_FILES: Final = (*WEIGHTS, ".json", ".txt", ".model")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model that can be loaded: `place` is a folder or a hub id, `revision` the SHA-256 of its weights or its commit on the hub."""
+    """A model that can be loaded: `place` is a folder or a hub id, `revision` the SHA-256 of its weights or its commit on the hub.
+
+    A model on a server has its address for a place, and no revision that could be known (`lm/served.py`).
+    """
 
     name: str
     place: str

@@ -97,7 +97,7 @@ def tries(labels: tuple[Tokens, ...], max_nodes: int) -> list[LabelTrie]:
     return [LabelTrie.build([labels[place] for place in chunk], chunk) for chunk in chunks]
 
 
-def shared_prefix(one: Tokens, other: Tokens) -> int:
+def shared_prefix(one: Sequence[object], other: Sequence[object]) -> int:
     """Return the number of tokens at which two sequences are alike from their start.
 
     >>> shared_prefix((1, 2, 3), (1, 2, 4, 5))

@@ -1,9 +1,10 @@
 """The rung for categories without a label: category words against product words, the model's bias taken out, then self-training.
 
 Four voices add up, as log-scores. An encoder compares the product with each category's phrases; character n-grams do the same letter
-by letter; a language model, where one is configured, weighs the shortlist; a discriminant learns from what these believe of the whole
-catalogue. The trap: the voices repeat each other, so their sum would be far too sure of itself: the discriminant may change which
-category is the likeliest, and how sure each product is beside the others, but not how sure all of them are on average.
+by letter; a language model, where one is configured, weighs the shortlist where the likeliest category is not far ahead; a discriminant
+learns from what these believe of the whole catalogue. The trap: the voices repeat each other, so their sum would be far too sure of
+itself: the discriminant may change which category is the likeliest, and how sure each product is beside the others, but not how sure
+all of them are on average.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from fewtag.models.encoder import Encoder
 from fewtag.models.ngrams import CharacterNgrams
 from fewtag.models.verbalise import Phrases, keywords, sentences
 from fewtag.models.zero_shot.discriminant import Discriminant, Moments
-from fewtag.models.zero_shot.shortlist_lm import ShortlistScorer
+from fewtag.models.zero_shot.shortlist_lm import ShortlistScorer, asked_first, in_reach
 from fewtag.progress import bar
 from fewtag.taxonomy import Taxonomy
 
@@ -117,6 +118,9 @@ class ZeroShot:
         self._discriminant: Discriminant
         self._sharpness = 1.0
         self._trust = 0.0
+        self._reach = np.inf
+        self.asked: tuple[int, int] | None = None
+        """About how many of the catalogue's texts the language model was asked, and how many there are; None where there is no model."""
 
     def fit(self, products: Sequence[Product], labels: Sequence[Label] = ()) -> ZeroShot:
         """Learn the catalogue's n-grams, the voices' bias and the discriminant from products; labels are not used by this rung."""
@@ -128,6 +132,7 @@ class ZeroShot:
             self._meaning = Prototypes.of([sentences(self.taxonomy, category) for category in self.classes_], self.encoder.encode)
         self._trust = len(texts) / (len(texts) + ENOUGH)
         self._log_prior = self._bias(texts)
+        self._reach = self._opinions_reach(texts)
         self._discriminant = self._self_train(texts)
         self._sharpness = self._sharpen(_sample(texts))
         return self
@@ -151,18 +156,29 @@ class ZeroShot:
             total += len(view.texts) * np.exp(batch_prior(self._scores(view)))
         return np.log(total / len(texts) + TINY).astype(np.float32)
 
+    def _opinions_reach(self, texts: Sequence[str]) -> float:
+        """Ask the language model about some products first, and return the lead beyond which it need not be asked about the others."""
+        first = asked_first(texts)
+        if not self.lm or len(first) == len(texts):
+            return np.inf
+        return self.lm.reach(first, np.concatenate([self._believed(view) for view in self._views(first)]), LM)
+
     def _self_train(self, texts: Sequence[str]) -> Discriminant:
         """Fit the discriminant on what the other voices believe, and put its scores on their scale."""
         moments: Moments | None = None
-        spread = 0.0
+        spread, asked, first = 0.0, 0, set(asked_first(texts))
         with bar("self-training", len(texts)) as done:
             for view in self._views(texts):
-                beliefs = self._calibrated(view)
+                believed = self._believed(view)
+                beliefs = self._heard(view.texts, believed)
+                if self.lm:
+                    asked += sum(near or text in first for text, near in zip(view.texts, in_reach(believed, self._reach), strict=True))
                 moments = moments or Moments(view.features.shape[1], len(self.classes_))
                 moments.add(view.features, np.exp(beliefs))
                 spread += float(beliefs.std(axis=1).sum()) / len(texts)
                 done.update(len(view.texts))
         assert moments is not None, "a catalogue has at least one product"
+        self.asked = (int(asked), len(texts)) if self.lm else None
         discriminant = moments.discriminant(SHRINKAGE)
         own = float(np.concatenate([discriminant(view.features).std(axis=1) for view in self._views(_sample(texts))]).mean())
         return discriminant.scaled(min(spread / max(own, 1e-9), MAX_SCALE))
@@ -185,9 +201,15 @@ class ZeroShot:
         return probabilities
 
     def _calibrated(self, view: View) -> Array:
-        """Return log-probabilities with the bias taken out, and the language model's opinion of the shortlist added."""
-        scores = log_softmax(remove_prior(log_softmax(self._scores(view)), self._log_prior, self._trust * PRIOR_STRENGTH))
-        return self.lm.reweigh(view.texts, scores, LM) if self.lm else scores
+        """Return log-probabilities with the bias taken out, and the language model's opinion added where it can change the likeliest."""
+        return self._heard(view.texts, self._believed(view))
+
+    def _believed(self, view: View) -> Array:
+        """Return log-probabilities with the bias taken out."""
+        return log_softmax(remove_prior(log_softmax(self._scores(view)), self._log_prior, self._trust * PRIOR_STRENGTH))
+
+    def _heard(self, texts: Sequence[str], believed: Array) -> Array:
+        return self.lm.reweigh(texts, believed, LM, self._reach) if self.lm else believed
 
     def _similarity(self, view: View) -> Array:
         letters = self._letters.similarity(view.grams)
@@ -232,8 +254,10 @@ class ZeroShot:
             "log_prior": self._log_prior,
             "discriminant.weights": self._discriminant.weights,
             "discriminant.bias": self._discriminant.bias,
-            "sharpness_trust": np.array([self._sharpness, self._trust]),
+            "sharpness_trust_reach": np.array([self._sharpness, self._trust, self._reach]),
         }
+        if self.asked:
+            arrays["asked"] = np.array(self.asked)
         if self._meaning:
             arrays |= {"meaning.whole": self._meaning.whole, "meaning.parts": self._meaning.parts}
         content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
@@ -251,7 +275,8 @@ class ZeroShot:
             self._meaning = Prototypes(arrays["meaning.whole"], arrays["meaning.parts"], starts_of(counts))
         self._log_prior = arrays["log_prior"]
         self._discriminant = Discriminant(arrays["discriminant.weights"], arrays["discriminant.bias"])
-        self._sharpness, self._trust = map(float, arrays["sharpness_trust"])
+        self._sharpness, self._trust, self._reach = map(float, arrays["sharpness_trust_reach"])
+        self.asked = tuple(arrays["asked"].tolist()) if "asked" in arrays else None
         return self
 
 

@@ -1,6 +1,9 @@
 """Asks a language model which category of a shortlist a product belongs to, and adds its calibrated opinion to what was believed.
 
-The trap: a model finds some category names likely after any prompt, so its view of no product at all is taken away first.
+It is asked for the category behind the product or, with a prompt that is a channel, for the product behind each category (Min et al.
+2022, "Noisy channel language model prompting for few-shot text classification"), and where that can change which category is the
+likeliest: where the lead of that is within the reach of an opinion. The trap: a model finds some category names likely after any prompt,
+so its view of no product at all is taken away first.
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ import numpy.typing as npt
 
 from fewtag.core import Product
 from fewtag.models.calibrate import content_free_prior, log_softmax, remove_prior
+from fewtag.models.lm.served import ServedModel, is_address
 from fewtag.models.source import Source
-from fewtag.models.vectors import VectorCache
+from fewtag.models.vectors import VectorCache, text_key
 from fewtag.progress import bar
 from fewtag.prompts import Prompt
 from fewtag.taxonomy import Taxonomy
@@ -32,6 +36,14 @@ SHORTLIST: Final = 16
 NO_PRODUCT: Final = "no product"
 PER_STEP: Final = 256
 """How many products are scored before the scores are kept."""
+PER_CHANNEL_STEP: Final = 1024
+"""The same through a channel, where each step reads the prompts of all its categories anew."""
+LONGEST: Final = 256
+"""So many letters of a product's text are asked for through a channel; what follows says less and less of its category."""
+ASKED_FIRST: Final = 512
+"""So many texts, drawn by lot, tell how far opinions reach."""
+REACH: Final = 0.99
+"""In this share of them, an opinion takes no more than the reach from the lead of the likeliest category."""
 
 
 class ShortlistScorer:
@@ -42,22 +54,44 @@ class ShortlistScorer:
 
     def __init__(self, source: Source, prompt: Prompt, taxonomy: Taxonomy, folder: Path) -> None:
         self.source, self.prompt, self.taxonomy = source, prompt, taxonomy
-        self._names = [prompt.verbalise(name) for name in distinct_names(taxonomy)]
+        names = distinct_names(taxonomy)
+        self._names = names if prompt.channel else [prompt.verbalise(name) for name in names]
         identity = f"{source.identity}|{prompt.hash}|{taxonomy.version}"
         self._said = VectorCache(folder, f"{identity}|top {self._width}")
         self._priors = VectorCache(folder, f"{identity}|content-free")
 
     @cached_property
-    def _lm(self) -> LanguageModel:
+    def _lm(self) -> LanguageModel | ServedModel:
+        if is_address(self.source.place):
+            return ServedModel.load(self.source)
         from fewtag.models.lm.model import LanguageModel
 
         return LanguageModel.load(self.source)
 
-    def reweigh(self, texts: Sequence[str], scores: Array, weight: float) -> Array:
+    def reach(self, texts: Sequence[str], scores: Array, weight: float) -> float:
+        """Return the most that the model's opinion takes from the lead of a likeliest category, in nats, but for one product in a hundred.
+
+        That is learnt by asking about all of these texts, whose log-probabilities `scores` are, (n, n_classes). Beyond it the likeliest
+        category stays what it is; of few texts, nothing is left to chance: the reach is then the most that was seen.
+        """
+        if len(self.taxonomy.classes) == 1:
+            return 0.0
+        likeliest = scores.argmax(axis=1)
+        taken = leads(scores, likeliest) - leads(self.reweigh(texts, scores, weight), likeliest)
+        return max(0.0, round(float(np.quantile(taken, REACH, method="inverted_cdf")), 2))
+
+    def reweigh(self, texts: Sequence[str], scores: Array, weight: float, reach: float = np.inf) -> Array:
         """Return log-probabilities, (n, n_classes), with the model's opinion added within each product's shortlist.
 
+        It is asked about the products whose likeliest category leads by no more than `reach`; what is believed of the others stands.
         Outside of the shortlist nothing changes, and the shortlist as a whole stays as likely as it was.
         """
+        result, asked = scores.copy(), np.flatnonzero(in_reach(scores, reach)).tolist()
+        if asked:
+            result[asked] = self._reweighed([texts[row] for row in asked], scores[asked], weight)
+        return result
+
+    def _reweighed(self, texts: Sequence[str], scores: Array, weight: float) -> Array:
         shortlists = np.sort(np.argpartition(-scores, self._width - 1, axis=1)[:, : self._width], axis=1)
         opinion = log_softmax(remove_prior(self._scores(texts, shortlists), self._content_free()[shortlists]))
         believed = np.take_along_axis(scores, shortlists, axis=1)
@@ -75,26 +109,73 @@ class ShortlistScorer:
         keys = [f"{text}\n{' '.join(map(str, row))}" for text, row in zip(texts, shortlists, strict=True)]
         rows = {key: number for number, key in enumerate(keys)}
         missing = self._said.missing(keys)
+        ask, size = (self._ask_for_texts, PER_CHANNEL_STEP) if self.prompt.channel else (self._ask_for_names, PER_STEP)
         with bar(f"asking {self.source.name}", len(missing)) as done:
-            for start in range(0, len(missing), PER_STEP):
-                step = missing[start : start + PER_STEP]
+            for start in range(0, len(missing), size):
+                step = missing[start : start + size]
                 places = [rows[key] for key in step]
-                prompts = [self._prompt(texts[place]) for place in places]
-                found = self._lm.score_shortlists(prompts, self._names, shortlists[places], chat=self.prompt.chat)
+                found = ask([texts[place] for place in places], shortlists[places])
                 self._said.add(step, found - found.max(axis=1, keepdims=True))  # float16 is fine near zero, coarse beyond 100
                 done.update(len(step))
         return self._said.get(keys)
 
+    def _ask_for_names(self, texts: Sequence[str], shortlists: npt.NDArray[np.int64]) -> Array:
+        """Return how likely the names of each text's shortlist are behind it, (n, width)."""
+        prompts = [self.prompt.render(product=Product("", text), taxonomy_name=self.taxonomy.name) for text in texts]
+        return self._lm.score_shortlists(prompts, self._names, shortlists, chat=self.prompt.chat)
+
+    def _ask_for_texts(self, texts: Sequence[str], shortlists: npt.NDArray[np.int64]) -> Array:
+        """Return how likely each text, to the end of its line, is behind the categories of its shortlist, (n, width).
+
+        Each category's prompt is read once, and behind it all texts that have it on their lists.
+        """
+        lines = [self.prompt.verbalise(" ".join(text.split())[:LONGEST]) + "\n" for text in texts]
+        scores = np.empty(shortlists.shape, dtype=np.float32)
+        for place in np.unique(shortlists).tolist():
+            prompt = self.prompt.render_category(self._names[place], taxonomy_name=self.taxonomy.name)
+            rows, columns = np.nonzero(shortlists == place)
+            scores[rows, columns] = self._lm.score_shortlists([prompt], lines, rows[None], chat=self.prompt.chat)[0]
+        return scores
+
     def _content_free(self) -> Array:
-        """Return the log-prior of every class, (n_classes,): what the model says of no product."""
+        """Return the log-prior of every class, (n_classes,): what the model says of no product. Through a channel that is nothing."""
+        if self.prompt.channel:
+            return np.zeros(len(self._names), dtype=np.float32)
         if self._priors.missing([NO_PRODUCT]):
             nothing = self.prompt.content_free(taxonomy_name=self.taxonomy.name)
             self._priors.add([NO_PRODUCT], content_free_prior(self._lm.score(nothing, self._names, chat=self.prompt.chat))[None])
         prior: Array = self._priors.get([NO_PRODUCT])[0]
         return prior
 
-    def _prompt(self, text: str) -> str:
-        return self.prompt.render(product=Product("", text), taxonomy_name=self.taxonomy.name)
+
+def in_reach(scores: Array, reach: float) -> npt.NDArray[np.bool_]:
+    """Say of each row of log-probabilities, (n, n_classes), whether its likeliest class leads by no more than `reach`; bool (n,).
+
+    >>> in_reach(np.float32([[0, -1, -5], [-4, 0, -3]]), reach=2.0).tolist()
+    [True, False]
+    """
+    return leads(scores, scores.argmax(axis=1)) <= reach
+
+
+def leads(scores: Array, ahead: npt.NDArray[np.integer]) -> Array:
+    """Return how far the class `ahead`, (n,), is in front of the best of the others in each row of (n, n_classes); negative where behind.
+
+    >>> leads(np.float32([[3, 1, 2], [0, 4, 1]]), np.array([0, 0])).tolist()
+    [1.0, -4.0]
+    """
+    others = scores.copy()
+    np.put_along_axis(others, ahead[:, None], -np.inf, axis=1)
+    result: Array = np.take_along_axis(scores, ahead[:, None], axis=1)[:, 0] - others.max(axis=1)
+    return result
+
+
+def asked_first(texts: Sequence[str]) -> list[str]:
+    """Draw the texts that tell how far opinions reach; the lot depends on the texts alone, not on their order.
+
+    >>> asked_first(["tea", "soap", "jam"]) == asked_first(["jam", "tea", "soap"])
+    True
+    """
+    return sorted(texts, key=text_key)[:ASKED_FIRST]
 
 
 def distinct_names(taxonomy: Taxonomy) -> list[str]:
