@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Literal
 
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -16,7 +17,9 @@ from fewtag.core import Product
 from fewtag.errors import PromptError
 from fewtag.shipped import shipped
 
-VARIABLES: Final = ("product", "taxonomy_name")
+Kind = Literal["category", "enrich"]
+VARIABLES: Final[dict[Kind, tuple[str, ...]]] = {"category": ("product", "taxonomy_name"), "enrich": ("name", "path", "siblings")}
+"""What a prompt may name: one that asks for a product's category, and one that asks for words of a category."""
 CONTENT_FREE: Final = ("N/A", "", "[MASK]")
 """Texts that say nothing of any product: the three of contextual calibration (Zhao et al. 2021)."""
 
@@ -38,20 +41,20 @@ class Prompt:
     source: str = ""
 
     @classmethod
-    def load(cls, name: str) -> Prompt:
+    def load(cls, name: str, kind: Kind = "category") -> Prompt:
         """Read a shipped prompt by its name, or a user's own by the path of its `.j2` file.
 
-        Raises PromptError where there is no such prompt, it does not parse, or it names a variable outside of `VARIABLES`.
+        Raises PromptError where there is no such prompt, it does not parse, or it names a variable that its kind does not have.
         """
         path = Path(name) if name.endswith(".j2") else shipped("prompts") / f"{name}.j2"
         try:
             template = path.read_text(encoding="utf-8")
         except FileNotFoundError:
-            known = ", ".join(sorted(file.stem for file in shipped("prompts").glob("*.j2")))
+            known = ", ".join(sorted(file.stem for file in shipped("prompts").glob(f"{kind}*.j2")))
             raise PromptError(f"there is no prompt '{name}'", mend=f"take one of {known}, or the path of your own .j2 file") from None
         except (OSError, UnicodeDecodeError) as error:
             raise PromptError(f"the prompt cannot be read: {error}", mend="give it as a readable UTF-8 text file", where=path) from None
-        _check(template, path)
+        _check(template, path, VARIABLES[kind])
         return cls(path.stem, template, hashlib.sha256(template.encode()).hexdigest()[:16], str(path))
 
     @property
@@ -61,11 +64,22 @@ class Prompt:
 
     def render(self, *, product: Product, taxonomy_name: str = "") -> str:
         """Fill the template for one product; white space at both ends is dropped, as a label brings its own space."""
+        mend = "name only columns that every product has"
+        return self._fill(f"product '{product.id}'", mend, product=product, taxonomy_name=taxonomy_name)
+
+    def render_category(self, *, name: str, path: str, siblings: Sequence[str]) -> str:
+        """Fill a template of the kind `enrich` for one category.
+
+        >>> Prompt.load("enrich.v1", "enrich").render_category(name="Tea", path="Drinks > Tea", siblings=["Jam"]).splitlines()[-3:]
+        ['Category: Drinks > Tea', 'Beside it: Jam', 'Words:']
+        """
+        return self._fill(f"category '{name}'", "mend the template", name=name, path=path, siblings=siblings)
+
+    def _fill(self, owner: str, mend: str, **values: Any) -> str:
         try:
-            filled = _compile(self.template).render(product=product, taxonomy_name=taxonomy_name)
+            filled = _compile(self.template).render(**values)
         except (TemplateError, TypeError) as error:
-            problem = f"prompt '{self.name}' cannot be filled for product '{product.id}': {error}"
-            raise PromptError(problem, mend="name only columns that every product has", where=self.source) from None
+            raise PromptError(f"prompt '{self.name}' cannot be filled for {owner}: {error}", mend=mend, where=self.source) from None
         return filled.strip()
 
     def content_free(self, *, taxonomy_name: str = "") -> list[str]:
@@ -90,11 +104,11 @@ def _compile(template: str) -> Template:
     return _JINJA.from_string(template)
 
 
-def _check(template: str, path: Path) -> None:
+def _check(template: str, path: Path, variables: Sequence[str]) -> None:
     """Raise PromptError, with file and line, for a template that does not parse or names an unknown variable."""
     try:
         tree = _JINJA.parse(template)
-        unknown = meta.find_undeclared_variables(tree) - {*VARIABLES, *_JINJA.globals}
+        unknown = meta.find_undeclared_variables(tree) - {*variables, *_JINJA.globals}
     except TemplateSyntaxError as error:
         problem = f"the prompt does not parse: {(error.message or '').rstrip('.')}"
         raise PromptError(problem, mend="mend the jinja2 syntax", where=f"{path}:{error.lineno}") from None
@@ -105,4 +119,4 @@ def _check(template: str, path: Path) -> None:
     for name in tree.find_all(nodes.Name):
         if name.name in unknown:
             problem = f"the prompt names an unknown variable '{name.name}'"
-            raise PromptError(problem, mend=f"use {', '.join(VARIABLES)}", where=f"{path}:{name.lineno}")
+            raise PromptError(problem, mend=f"use {', '.join(variables)}", where=f"{path}:{name.lineno}")
