@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fewtag.tagger import Tagger
     from fewtag.taxonomy import Taxonomy
     from fewtag.training import Training
+    from fewtag.workspace import Workspace
 
 app = typer.Typer(
     cls=Stoppable,
@@ -357,11 +358,21 @@ def check(taxonomy: TaxonomyFile) -> None:
 
 
 @taxonomy_app.command()
-def show(taxonomy: TaxonomyFile = Path("taxonomy.yaml"), workspace: WorkspaceFolder = None) -> None:
+def show(
+    taxonomy: TaxonomyFile = Path("taxonomy.yaml"),
+    workspace: WorkspaceFolder = None,
+    enriched: Annotated[bool, typer.Option("--enriched", help="Print the words beyond its name that each category has.")] = False,
+) -> None:
     """Draw the taxonomy as a tree, with the number of tags where there is a workspace.
 
-    Example: fewtag taxonomy show taxonomy.yaml
+    --enriched prints instead, for each category, what a language model has written of it (`models: {enrich: true}`), which is read as its
+    own words, and what is mined from its products' titles, which is a suggestion for its aliases and read by nothing.
+
+    Example: fewtag taxonomy show taxonomy.yaml --enriched
     """
+    if enriched:
+        print_enriched(taxonomy, open_workspace(workspace))
+        return
     from rich.console import Console
     from rich.tree import Tree
 
@@ -386,6 +397,19 @@ def show(taxonomy: TaxonomyFile = Path("taxonomy.yaml"), workspace: WorkspaceFol
         if counts
         else f"Next: `fewtag bootstrap {taxonomy}`"
     )
+
+
+def print_enriched(file: Path, place: Workspace) -> None:
+    """Print what there is of each category beyond its name, and by whom."""
+    from fewtag.enrichment import look_up
+    from fewtag.taxonomy import Taxonomy
+
+    for row in look_up(place, Taxonomy.load(file)):
+        said = {f"words by {row.entry.by or 'a person'}": row.entry.words, "titles": row.entry.titles}
+        said |= {"refused": row.entry.refused, "mined": row.mined}
+        lines = [f"  {what}: {'; '.join(phrases)}" for what, phrases in said.items() if phrases]
+        typer.echo("\n".join([row.path, *(lines or ["  nothing yet"])]))
+    talk(f"What is written stands in {place.enriched}: change it, or put it under `refused`; mined words may become aliases in {file}.")
 
 
 def talk_of_doubts(tagger: Tagger, shown: int) -> None:

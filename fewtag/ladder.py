@@ -28,7 +28,7 @@ from fewtag.models.zero_shot.rung import Evidence, ZeroShot
 from fewtag.models.zero_shot.shortlist_lm import ShortlistScorer
 from fewtag.parts import Parts
 from fewtag.store import ModelIdentity
-from fewtag.tagger_folder import TRAINING
+from fewtag.tagger_folder import SPOKEN, TRAINING
 from fewtag.taxonomy import Taxonomy
 from fewtag.training import Heard, Judged, Training
 from fewtag.upper import Upper
@@ -51,8 +51,8 @@ class Ladder:
         self.parts, self.taxonomy = parts, taxonomy
         self._workspace, self._seed = workspace, seed
         self._encoder = CachedEncoder(parts.encoder, workspace.vectors) if parts.encoder else None
-        lm = ShortlistScorer(parts.lm, parts.prompt, taxonomy, workspace.vectors) if parts.lm and parts.prompt else None
-        self._zero_shot = ZeroShot(taxonomy, self._encoder, lm=lm, seed=seed)
+        self._lm = ShortlistScorer(parts.lm, parts.prompt, taxonomy, workspace.vectors) if parts.lm and parts.prompt else None
+        self.speak(taxonomy)
         self._upper = self._fresh_upper()
         self._shift: Array = np.zeros(len(taxonomy.classes), dtype=np.float32)
         self._verdicts = Verdicts()
@@ -77,6 +77,11 @@ class Ladder:
     def asked(self) -> tuple[int, int] | None:
         """About how many of the catalogue's texts the language model was asked, and how many there are; None where there is no model."""
         return self._zero_shot.asked
+
+    def speak(self, spoken: Taxonomy) -> None:
+        """Give the zero-shot rung more words of the same categories; what it has learnt with others goes."""
+        self.spoken = spoken
+        self._zero_shot = ZeroShot(spoken, self._encoder, lm=self._lm, seed=self._seed)
 
     def fit(self, products: Sequence[Product]) -> Ladder:
         """Let the zero-shot rung learn from products without labels."""
@@ -189,6 +194,8 @@ class Ladder:
     def save(self, folder: Path) -> None:
         """Write what the rungs have learnt, each into a folder of its own."""
         (folder / "zero_shot").mkdir()
+        if self.spoken is not self.taxonomy:
+            (folder / SPOKEN).write_text(self.spoken.to_json(), encoding="utf-8")
         self._zero_shot.save(folder / "zero_shot")
         self._upper.save(folder)
         if self.learnt:
@@ -199,6 +206,8 @@ class Ladder:
 
     def load(self, folder: Path) -> Ladder:
         """Read back what `save` wrote, into a ladder of the same taxonomy and parts."""
+        spoken = folder / SPOKEN
+        self.speak(Taxonomy.from_json(spoken.read_text(encoding="utf-8")) if spoken.is_file() else self.taxonomy)
         self._zero_shot.load(folder / "zero_shot")
         return self.load_training(folder)
 

@@ -17,12 +17,15 @@ from fewtag.store import ModelIdentity
 
 DEFAULT_PROMPTS: Final = {"zh": "category.zh.v1"}
 """The prompt for each language that has one of its own; the rest take the English one."""
+ENRICH_PROMPTS: Final = {"zh": "enrich.zh.v1"}
+"""The same for the prompt that asks for words of a category."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the rungs are built from. The encoder is None where none speaks the language, the language model where none is configured.
 
+    `writes` is the prompt by which the language model writes words of categories, None where it does not.
     The classifier is only a name, looked for when there is something to fine-tune; None where no classifier speaks the language.
     """
 
@@ -30,6 +33,7 @@ class Parts:
     lm: Source | None
     prompt: Prompt | None
     classifier: str | None = None
+    writes: Prompt | None = None
 
     @classmethod
     def find(cls, preset: Preset, prompt: str | None, language: str, revisions: Mapping[str, str] = MappingProxyType({})) -> Parts:
@@ -43,7 +47,9 @@ class Parts:
         if prompt and not lm:
             raise ModelError(f"the prompt '{prompt}' has no language model to read it", mend="name one with `models: {lm: ...}`")
         text = Prompt.load(prompt or DEFAULT_PROMPTS.get(language, "category.v1")) if lm else None
-        return cls(SentenceEncoder(encoder, revisions.get(encoder)) if encoder else None, lm, text, preset.classifier_for(language))
+        writes = Prompt.load(ENRICH_PROMPTS.get(language, "enrich.v1"), "enrich") if lm and preset.enrich else None
+        found = SentenceEncoder(encoder, revisions.get(encoder)) if encoder else None
+        return cls(found, lm, text, preset.classifier_for(language), writes)
 
     @property
     def revisions(self) -> dict[str, str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Literal
 
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -16,7 +17,12 @@ from fewtag.core import Product
 from fewtag.errors import PromptError
 from fewtag.shipped import shipped
 
-VARIABLES: Final = ("product", "taxonomy_name", "category")
+Kind = Literal["category", "enrich"]
+VARIABLES: Final[dict[Kind, tuple[str, ...]]] = {
+    "category": ("product", "taxonomy_name", "category"),
+    "enrich": ("name", "path", "siblings"),
+}
+"""What a prompt may name: one that asks for a product's category, and one that asks for words of a category."""
 CONTENT_FREE: Final = ("N/A", "", "[MASK]")
 """Texts that say nothing of any product: the three of contextual calibration (Zhao et al. 2021)."""
 
@@ -38,21 +44,21 @@ class Prompt:
     source: str = ""
 
     @classmethod
-    def load(cls, name: str) -> Prompt:
+    def load(cls, name: str, kind: Kind = "category") -> Prompt:
         """Read a shipped prompt by its name, or a user's own by the path of its `.j2` file.
 
-        Raises PromptError where there is no such prompt, it does not parse, it names a variable outside of `VARIABLES`, or it gives away
-        both the product and its category.
+        Raises PromptError where there is no such prompt, it does not parse, it names a variable that its kind does not have, or it gives
+        away both the product and its category.
         """
         path = Path(name) if name.endswith(".j2") else shipped("prompts") / f"{name}.j2"
         try:
             template = path.read_text(encoding="utf-8")
         except FileNotFoundError:
-            known = ", ".join(sorted(file.stem for file in shipped("prompts").glob("*.j2")))
+            known = ", ".join(sorted(file.stem for file in shipped("prompts").glob(f"{kind}*.j2")))
             raise PromptError(f"there is no prompt '{name}'", mend=f"take one of {known}, or the path of your own .j2 file") from None
         except (OSError, UnicodeDecodeError) as error:
             raise PromptError(f"the prompt cannot be read: {error}", mend="give it as a readable UTF-8 text file", where=path) from None
-        _check(template, path)
+        _check(template, path, VARIABLES[kind])
         return cls(path.stem, template, hashlib.sha256(template.encode()).hexdigest()[:16], str(path))
 
     @property
@@ -67,7 +73,8 @@ class Prompt:
 
     def render(self, *, product: Product, taxonomy_name: str = "") -> str:
         """Fill the template for one product; white space at both ends is dropped, as a label brings its own space."""
-        return self._filled(f"product '{product.id}'", product=product, taxonomy_name=taxonomy_name)
+        mend = "name only columns that every product has"
+        return self._fill(f"product '{product.id}'", mend, product=product, taxonomy_name=taxonomy_name)
 
     def render_category(self, name: str, *, taxonomy_name: str = "") -> str:
         """Fill the template of a channel for one category, by its name.
@@ -75,14 +82,22 @@ class Prompt:
         >>> Prompt.load("channel.v1").render_category("Tea").splitlines()[-2:]
         ['Category: Tea', 'Product:']
         """
-        return self._filled(f"category '{name}'", category=name, taxonomy_name=taxonomy_name)
+        return self._fill(f"category '{name}'", "mend the template", category=name, taxonomy_name=taxonomy_name)
 
-    def _filled(self, of: str, **variables: object) -> str:
+    def ask_for_words(self, *, name: str, path: str, siblings: Sequence[str]) -> str:
+        """Fill a template of the kind `enrich` for one category.
+
+        >>> Prompt.load("enrich.v1", "enrich").ask_for_words(name="Tea", path="Drinks > Tea", siblings=["Jam"]).splitlines()[-3:]
+        ['Category: Drinks > Tea', 'Beside it: Jam', 'Words:']
+        """
+        return self._fill(f"category '{name}'", "mend the template", name=name, path=path, siblings=siblings)
+
+    def _fill(self, owner: str, mend: str, **values: Any) -> str:
         try:
-            return _compile(self.template).render(**variables).strip()
+            filled = _compile(self.template).render(**values)
         except (TemplateError, TypeError) as error:
-            problem = f"prompt '{self.name}' cannot be filled for {of}: {error}"
-            raise PromptError(problem, mend="name only columns that every product has", where=self.source) from None
+            raise PromptError(f"prompt '{self.name}' cannot be filled for {owner}: {error}", mend=mend, where=self.source) from None
+        return filled.strip()
 
     def content_free(self, *, taxonomy_name: str = "") -> list[str]:
         """Fill the template with each text of `CONTENT_FREE`: what calibration subtracts is the model's view of nothing."""
@@ -106,12 +121,12 @@ def _compile(template: str) -> Template:
     return _JINJA.from_string(template)
 
 
-def _check(template: str, path: Path) -> None:
+def _check(template: str, path: Path, variables: Sequence[str]) -> None:
     """Raise PromptError, with file and line, for a template that does not parse or names an unknown variable."""
     try:
         tree = _JINJA.parse(template)
         named = meta.find_undeclared_variables(tree)
-        unknown = named - {*VARIABLES, *_JINJA.globals}
+        unknown = named - {*variables, *_JINJA.globals}
     except TemplateSyntaxError as error:
         problem = f"the prompt does not parse: {(error.message or '').rstrip('.')}"
         raise PromptError(problem, mend="mend the jinja2 syntax", where=f"{path}:{error.lineno}") from None
@@ -125,4 +140,4 @@ def _check(template: str, path: Path) -> None:
     for name in tree.find_all(nodes.Name):
         if name.name in unknown:
             problem = f"the prompt names an unknown variable '{name.name}'"
-            raise PromptError(problem, mend=f"use {', '.join(VARIABLES)}", where=f"{path}:{name.lineno}")
+            raise PromptError(problem, mend=f"use {', '.join(variables)}", where=f"{path}:{name.lineno}")

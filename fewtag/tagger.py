@@ -26,6 +26,7 @@ from fewtag.catalogue_file import Columns
 from fewtag.core import Label, Product, Tag
 from fewtag.course import Plan
 from fewtag.decide import PRECISION, decide
+from fewtag.enrichment import enrich
 from fewtag.errors import CatalogueError, FewtagError, ModelError
 from fewtag.explanation import Explanation, candidates
 from fewtag.label_file import id_of_text
@@ -177,6 +178,8 @@ class Tagger:
         else:
             said = [f"encoder: character n-grams of the catalogue alone, as no encoder of this preset speaks '{language}'"]
         said.append(f"language model: {parts.lm.name}" if parts.lm else "language model: none, encoder scores decide alone")
+        if parts.lm and parts.writes:
+            said.append(f"words of categories: {parts.lm.name} writes them into {self.workspace.enriched}, for you to change")
         if self.settings.classifier:
             said.append(f"classifier: {self.settings.classifier} is fine-tuned once labels are many")
         asked = [self.taxonomy[facet.id].name for facet in self.taxonomy.facets[1:] if facet.id]
@@ -425,7 +428,9 @@ class Tagger:
     def _learn(self, catalogue: Sequence[Product]) -> None:
         """Learn from a catalogue, or take what this or an earlier process has learnt from just the same, and see that it is saved."""
         place, texts = self.workspace.tagger, _digest(f"{product.id}\0{product.text}" for product in catalogue)
-        fitted = _digest([texts, *self._grounds()])
+        spoken = enrich(self._ladder.taxonomy, self._ladder.parts, self.workspace)
+        more_words = [] if spoken is self._ladder.taxonomy else [spoken.version]
+        fitted = _digest([texts, *self._grounds(), *more_words])
         if self._fitted != fitted:
             self._fitted = ""  # an interruption must not leave half of the new beside half of the old
             if is_saved(place) and read_saved(place).fitted == fitted:
@@ -434,6 +439,7 @@ class Tagger:
                 self._trained = read_saved(place).trained
             else:
                 self._keep_training(place)
+                self._ladder.speak(spoken)
                 self._ladder.fit(catalogue)
             self._fitted = fitted
         self._save_here()

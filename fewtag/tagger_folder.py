@@ -20,6 +20,8 @@ FORMAT: Final = 1
 ABOUT: Final = "tagger.json"
 TAXONOMY: Final = "taxonomy.json"
 TRAINING: Final = "training.json"
+SPOKEN: Final = "spoken.json"
+"""The taxonomy with the words that a language model has written, where one has."""
 
 
 @dataclass(frozen=True, slots=True)

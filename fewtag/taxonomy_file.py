@@ -1,6 +1,6 @@
 """Reads and writes taxonomy.yaml: the categories, and what the file says of the catalogue, the models and the prompt.
 
-The trap: YAML turns `true`, `1.50` and `007` into something else than their text, and keeps silent about it; here that is an error.
+The trap: ids outlive names, so those made from paths are written down before a name changes.
 """
 
 from __future__ import annotations
@@ -8,41 +8,34 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, TypeVar
 
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.reader import ReaderError
 
 from fewtag.catalogue_file import Columns
-from fewtag.errors import TaxonomyError, did_you_mean
 from fewtag.taxonomy import Category, Taxonomy, id_of_path
-from fewtag.workspace import write_atomically
+from fewtag.yaml_file import YamlReader, write_yaml
 
 FORMAT: Final = 1
 TOP_KEYS: Final = ("fewtag", "name", "language", "catalogue", "models", "prompt", "categories")
 CATEGORY_KEYS: Final = ("id", "name", "aliases", "description", "examples", "children", "parents", "assignable", "select")
 SERVER_KEYS: Final = ("server", "model")
-SYNTAX_MENDS: Final = (
-    ("duplicate key", "take one of the two away"),
-    ("'\\t'", "indent with blanks, not with a tab"),
-    ("another document", "take the `---` between them away"),
-    ("", "mend the line, or put its text in quotes"),
-)
-
 Settings = TypeVar("Settings", "Columns", "ModelSettings")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
     """Which models the file asks for: a preset, or parts of one, each a hub id or a local folder; `lm` may be a server's address, with
-    its name for the model behind a "#"."""
+    its name for the model behind a "#".
+
+    `enrich` is whether the language model also writes words of each category.
+    """
 
     preset: str | None = None
     encoder: str | None = None
     lm: str | None = None
     classifier: str | None = None
+    enrich: bool = False
     where: str = ""
 
 
@@ -100,7 +93,7 @@ def write_ids(path: str | Path) -> int:
         else:
             entry.insert(0, "id", made)
     if reader.without_id:
-        _write(top, Path(path))
+        write_yaml(top, Path(path))
     return len(reader.without_id)
 
 
@@ -120,50 +113,15 @@ def write_taxonomy(taxonomy: Taxonomy, path: Path) -> None:
 
     top = CommentedMap(fewtag=FORMAT, name=taxonomy.name, language=taxonomy.language)
     top["categories"] = [node(taxonomy[root]) for root in taxonomy.roots]
-    _write(top, path)
+    write_yaml(top, path)
 
 
-class _Reader:
-    """Walks the parsed file and knows where each value stands."""
+class _Reader(YamlReader):
+    """Walks the parsed file and knows which categories have no id of their own."""
 
     def __init__(self, path: str) -> None:
-        self.path = path
+        super().__init__(path, "start from one of the starter taxonomies", "start it with `fewtag: 1` and `categories:`")
         self.without_id: list[tuple[CommentedSeq, int, str]] = []
-
-    def load(self) -> CommentedMap:
-        try:
-            source = Path(self.path).read_text(encoding="utf-8-sig")
-        except FileNotFoundError:
-            raise TaxonomyError("there is no such file", mend="name an existing taxonomy.yaml", where=self.path) from None
-        except IsADirectoryError:
-            raise TaxonomyError("this is a folder", mend="name the taxonomy.yaml within it", where=self.path) from None
-        except UnicodeDecodeError as error:
-            line = error.object[: error.start].count(b"\n") + 1
-            raise TaxonomyError("the file is not UTF-8 text", mend="save it as UTF-8", where=f"{self.path}:{line}") from None
-        except OSError as error:
-            raise TaxonomyError(f"the file cannot be read: {error.strerror}", mend="check its permissions", where=self.path) from None
-        try:
-            top = _yaml().load(source)
-        except MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            problem = " ".join(str(error.problem or error.context).split()).split(" with value ")[0]
-            mend = next(mend for sign, mend in SYNTAX_MENDS if sign in problem)
-            where = f"{self.path}:{mark.line + 1}" if mark else self.path
-            raise TaxonomyError(f"this is not valid YAML: {problem}", mend=mend, where=where) from None
-        except ReaderError as error:
-            before = source[: error.position]
-            problem = f"the file holds the character {source[error.position]!r}"
-            self.fail(problem, "delete it, or save the file as plain text", line=before.count("\n") + 1)
-        except YAMLError as error:
-            problem = " ".join(str(error).split())
-            raise TaxonomyError(f"this is not valid YAML: {problem}", mend="save it as plain text", where=self.path) from None
-        except RecursionError:
-            raise TaxonomyError("the file is nested too deeply", mend="take levels away", where=self.path) from None
-        if top is None:
-            raise TaxonomyError("the file is empty", mend="start from one of the starter taxonomies", where=self.path)
-        if not isinstance(top, CommentedMap):
-            raise TaxonomyError("the file is no mapping", mend="start it with `fewtag: 1` and `categories:`", where=f"{self.path}:1")
-        return top
 
     def taxonomy(self, top: CommentedMap) -> Taxonomy:
         if not isinstance(top.get("categories"), CommentedSeq) or not top["categories"]:
@@ -218,7 +176,10 @@ class _Reader:
             self.fail(f"`{key}` is no mapping", f"write it as `{key}: {{...}}`", top, key)
         names = [field.name for field in fields(kind) if field.name != "where"]
         self.known_keys(section, names, f"`{key}`")
-        values = {name: self.named(section, name) for name in names}
+        flags = {field.name for field in fields(kind) if field.default is False}
+        values = {
+            name: self.flag(section, name, self.line_of(section, name)) if name in flags else self.named(section, name) for name in names
+        }
         if kind is Columns and not values["file"]:
             self.fail("`catalogue` names no file", "add `file: products.csv`", top, key)
         return kind(**values, where=f"{self.path}:{self.line_of(top, key)}")
@@ -234,23 +195,6 @@ class _Reader:
             self.fail(f"`lm` is on the server '{server}'", 'write it as `server: "http://localhost:8000/v1"`', section, name)
         return f"{server}#{model}" if model else server
 
-    def known_keys(self, mapping: Mapping[str, Any], known: Sequence[str], owner: str, line: int = 1) -> None:
-        for key in mapping:
-            if key not in known:
-                mend = did_you_mean(str(key), known, f"use one of {', '.join(known)}")
-                self.fail(f"{owner} has the unknown key '{key}'", mend, mapping, str(key), line)
-
-    def text(self, mapping: Mapping[str, Any], key: str, line: int = 1) -> str:
-        return self._as_text(mapping.get(key), mapping, key, line)
-
-    def texts(self, mapping: Mapping[str, Any], key: str, line: int) -> tuple[str, ...]:
-        """Read a list of texts; a single text is a list of one."""
-        value = mapping.get(key)
-        if isinstance(value, Mapping):
-            self.fail(f"`{key}` is no list", f"write it as `{key}: [one, two]`", mapping, key, line)
-        values = value if isinstance(value, list) else [] if value is None else [value]
-        return tuple(text for each in values if (text := self._as_text(each, mapping, key, line)))
-
     def flag(self, mapping: Mapping[str, Any], key: str, line: int) -> bool:
         value = mapping.get(key, False)
         if not isinstance(value, bool):
@@ -262,36 +206,3 @@ class _Reader:
         if value is not None and value not in choices:
             self.fail(f"`{key}` is '{value}'", f"write {' or '.join(choices)}", mapping, key, line)
         return value
-
-    def _as_text(self, value: Any, mapping: Mapping[str, Any], key: str, line: int) -> str:
-        if value is None:
-            return ""
-        if not isinstance(value, str) and type(value) is not int:  # 007 and 1.50 have types of their own, and would become 7 and 1.5
-            held = "a mapping" if isinstance(value, Mapping) else "a list" if isinstance(value, list) else f"'{value}'"
-            self.fail(f"`{key}` holds {held}, which YAML does not read as text", "put it in quotes", mapping, key, line)
-        return str(value).strip()
-
-    def line_of(self, parent: Mapping[str, Any] | Sequence[Any], key: str | int, line: int = 1) -> int:
-        """Return the line of a key in its mapping or of a place in its list; where the parser did not note it, `line`."""
-        noted = getattr(getattr(parent, "lc", None), "data", None) or {}
-        return int(noted[key][0]) + 1 if key in noted else line
-
-    def fail(self, problem: str, mend: str, mapping: Mapping[str, Any] | None = None, key: str = "", line: int = 1) -> NoReturn:
-        where = self.line_of(mapping, key, line) if mapping is not None else line
-        raise TaxonomyError(problem, mend=mend, where=f"{self.path}:{where}")
-
-
-def _yaml() -> YAML:
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    return yaml
-
-
-def _write(top: CommentedMap, path: Path) -> None:
-    from io import StringIO
-
-    text = StringIO()
-    _yaml().dump(top, text)
-    write_atomically(path, text.getvalue().encode())

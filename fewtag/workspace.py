@@ -57,6 +57,16 @@ class Workspace:
         """The folder of the tagger that the last bootstrap saved."""
         return self.root / "tagger"
 
+    @property
+    def enriched(self) -> Path:
+        """The file of what a language model has written of categories, for people to read and change."""
+        return self.root / "enriched.yaml"
+
+    @property
+    def written(self) -> Path:
+        """The same as the model wrote it, so that it is never asked twice."""
+        return self.root / "written.jsonl"
+
     @classmethod
     def create(cls, root: Path) -> Workspace:
         """Make the workspace, or open it where it is there already; raises WorkspaceError where it cannot be written."""

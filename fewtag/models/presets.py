@@ -18,7 +18,8 @@ WITHOUT: Final = "none"
 class Preset:
     """The parts of a preset: hub ids, local folders or None for "goes without".
 
-    `speaks` are the languages of its encoder, `classifies` those of its classifier; None means every language.
+    `speaks` are the languages of its encoder, `classifies` those of its classifier; None means every language. `enrich` is whether
+    its language model writes words of categories too.
     """
 
     encoder: str | None
@@ -26,6 +27,7 @@ class Preset:
     classifier: str
     speaks: frozenset[str] | None = None
     classifies: frozenset[str] | None = None
+    enrich: bool = False
 
     def encoder_for(self, language: str) -> str | None:
         """Return the encoder if it is at home in the language, else None: then character n-grams of the catalogue stand alone."""
@@ -53,7 +55,7 @@ def resolve(settings: ModelSettings) -> Preset:
 
     An encoder or a classifier that is named by hand speaks every language; a language model called "none" is none.
 
-    Raises ModelError for a preset that there is not.
+    Raises ModelError for a preset that there is not, and where words are to be written and no model can.
 
     >>> resolve(ModelSettings()).encoder
     'product-minilm'
@@ -71,4 +73,10 @@ def resolve(settings: ModelSettings) -> Preset:
     if settings.classifier:
         preset = replace(preset, classifier=settings.classifier, classifies=None)
     lm = settings.lm or preset.lm
-    return replace(preset, lm=None if lm == WITHOUT else lm)
+    preset = replace(preset, lm=None if lm == WITHOUT else lm, enrich=settings.enrich)
+    if preset.enrich and not preset.lm:
+        mend = "name one with `models: {lm: ...}`, or take `enrich` away"
+        raise ModelError(
+            "`enrich` asks for words of categories, and there is no language model to write them", mend=mend, where=settings.where
+        )
+    return preset

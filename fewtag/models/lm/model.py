@@ -113,6 +113,30 @@ class LanguageModel:
                 scores[batch] = WAYS[self.way](self.model, [prompt_tokens[row] for row in batch], rows, self.budget)
         return scores
 
+    def write(self, prompt: str, most: int, *, chat: bool = False) -> str:
+        """Return what the model writes after a prompt: the likeliest token each time, `most` of them, or up to a blank line.
+
+        Raises ModelError where the model cannot write.
+        """
+        import copy
+
+        import torch
+
+        if not getattr(self.model, "can_generate", bool)():
+            raise ModelError(f"'{self.name}' cannot write text", mend="leave out `models: {enrich: true}`, or name a causal model as lm")
+        limit: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        most = min(most, limit // 2) if limit else most
+        [tokens] = self._prompt_tokens(self._turns([prompt]) if chat else [prompt], limit and limit - most)
+        settings = copy.deepcopy(self.model.generation_config)
+        end = settings.eos_token_id if settings.eos_token_id is not None else self.tokenizer.eos_token_id
+        pad = self.tokenizer.pad_token_id
+        settings.update(do_sample=False, num_beams=1, temperature=1.0, top_p=1.0, top_k=50, max_length=None, max_new_tokens=most)
+        settings.update(eos_token_id=end, pad_token_id=0 if pad is None else pad, stop_strings=["\n\n"])
+        read = torch.tensor([tokens], device=self.model.device)
+        with torch.inference_mode():
+            said = self.model.generate(read, attention_mask=torch.ones_like(read), generation_config=settings, tokenizer=self.tokenizer)[0]
+        return str(self.tokenizer.decode(said if self.way == "seq2seq" else said[len(tokens) :], skip_special_tokens=True))
+
     def token_counts(self, labels: Sequence[str]) -> npt.NDArray[np.int64]:
         """Return the number of tokens that each label's score sums over, its end token included, (n_labels,)."""
         return np.array([len(tokens) for tokens in self._label_tokens(labels)], dtype=np.int64)
