@@ -14,7 +14,7 @@ from fewtag.metrics.hierarchy import (
     overlaps,
     sibling_confusions,
 )
-from fewtag.metrics.intervals import RESAMPLES, bootstrap, f1_interval
+from fewtag.metrics.intervals import bootstrap, f1_interval
 from fewtag.metrics.probability import (
     BINS,
     brier_score,
@@ -29,7 +29,6 @@ from fewtag.metrics.selective import area_under_risk_coverage, on_the_way, risk_
 
 __all__ = [
     "BINS",
-    "RESAMPLES",
     "Confusion",
     "Hierarchical",
     "accuracy",
