@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fewtag import __version__
+from fewtag.cli_evaluate import evaluate
 from fewtag.cli_label import label_app
 from fewtag.cli_propagate import propagate
 from fewtag.errors import FewtagError
@@ -42,6 +43,7 @@ taxonomy_app = typer.Typer(no_args_is_help=True, help="Check a taxonomy, or look
 app.add_typer(taxonomy_app, name="taxonomy")
 app.add_typer(label_app, name="label")
 app.command()(propagate)
+app.command()(evaluate)
 
 TaxonomyFile = Annotated[Path, typer.Argument(metavar="TAXONOMY", help="The taxonomy.yaml.")]
 NewWorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", help="The folder to keep everything in, instead of .fewtag here.")]
@@ -50,6 +52,8 @@ OutFile = Annotated[Path | None, typer.Option("-o", "--out", help="Where to writ
 Rung = Literal["auto", "few-shot", "fine-tune"]
 
 SHOWN_SETTINGS = ("method", "learning_rate", "epochs", "weight_decay", "warmup", "hierarchy")
+STATUS_SCHEMA = "fewtag.status/1"
+"""Goes up when a key of `fewtag status --json` changes or goes, and not when one is added."""
 SHOWN = 20
 SHOWN_LOST = 5
 LOW_PRECISION = 0.5
@@ -219,7 +223,7 @@ def status(workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
 
     found = read_status(open_workspace(workspace))
     if as_json:
-        typer.echo(json.dumps(asdict(found), ensure_ascii=False))
+        typer.echo(json.dumps({"schema": STATUS_SCHEMA} | asdict(found), ensure_ascii=False))
     else:
         ended = f"finished {found.finished}" if found.finished else "not finished: run the same command again"
         labels = f"{found.labels} labels" + (f", {found.conflicts} in conflict" if found.conflicts else "")

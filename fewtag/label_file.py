@@ -35,7 +35,7 @@ TRUTHS: Final[Mapping[str, bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class LabelRow:
-    """One row as the file has it, but for the category, which is an id by now; `id` or `text` may be empty."""
+    """One row as the file has it, but for the category, which is an id by now; `id` or `text` may be empty, and so may gold's category."""
 
     line: int
     id: str
@@ -54,12 +54,26 @@ def read_labels(
     not gets an id of its own. `source` has said what the file does not say who said; `id_column` is what the catalogue calls its ids.
     Raises LabelError, or CatalogueError where the file cannot be read, with file, line, value and mend.
     """
+    rows = label_rows(path, taxonomy, source, id_column)
+    return with_texts(path, rows, catalogue, taxonomy)
+
+
+def label_rows(path: Path, taxonomy: Taxonomy, source: str, id_column: str | None, *, nowhere: bool = False) -> list[LabelRow]:
+    """Return the rows of a file of labels, their categories found; with `nowhere`, an empty category says that there is none.
+
+    Raises as `read_labels` does.
+    """
     if not path.exists():
         raise LabelError("there is no such file", mend="name a file of labels that is there", where=path)
     with reading(path):
-        rows = list(_rows(path, taxonomy, source, id_column))
+        rows = list(_rows(path, taxonomy, source, id_column, nowhere))
     if not rows:
         raise LabelError("the file has no labels", mend="write one in each row", where=path)
+    return rows
+
+
+def with_texts(path: Path, rows: Sequence[LabelRow], catalogue: Iterable[Product], taxonomy: Taxonomy) -> list[tuple[Label, str]]:
+    """Return the rows of a file as labels, each with its product's text, found in the catalogue; raises as `read_labels` does."""
     wanted, unnamed = {row.id for row in rows}, {row.text for row in rows if not row.id}
     texts: dict[str, str] = {}
     ids: dict[str, str] = {}
@@ -89,7 +103,7 @@ def id_of_text(text: str) -> str:
     return f"text-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def _rows(path: Path, taxonomy: Taxonomy, source: str, id_column: str | None) -> Iterator[LabelRow]:
+def _rows(path: Path, taxonomy: Taxonomy, source: str, id_column: str | None, nowhere: bool) -> Iterator[LabelRow]:
     columns, rows = read_rows(Columns(file=str(path)))
     column = {what: _column(path, columns, names) for what, names in NAMES.items()}
     if id_column in columns:
@@ -104,13 +118,13 @@ def _rows(path: Path, taxonomy: Taxonomy, source: str, id_column: str | None) ->
         text = clean(row["text"])
         if not row["id"] and not text:
             _fail(path, line, "the row names no product", "give its id or its text, or delete the row")
-        if not row["category"]:
-            _fail(path, line, f"product '{row['id'] or text}' has no category", f"fill '{column['category']}', or delete the row")
         negative = TRUTHS.get(row["negative"].casefold())
+        if not row["category"] and (negative or not nowhere):
+            _fail(path, line, f"product '{row['id'] or text}' has no category", f"fill '{column['category']}', or delete the row")
         if negative is None:
             _fail(path, line, f"'{column['negative']}' holds '{row['negative']}'", "write true or false, or leave it empty")
         try:
-            category = category_of(row["category"], taxonomy, negative=negative)
+            category = category_of(row["category"], taxonomy, negative=negative) if row["category"] else ""
         except FewtagError as error:
             _fail(path, line, error.problem, error.mend)
         yield LabelRow(line, row["id"], text, category, negative, row["source"] or source)
@@ -141,7 +155,8 @@ def _check_agreement(path: Path, lines: Sequence[int], labels: Sequence[Label], 
 
 
 def _word(label: Label) -> str:
-    return f"not '{label.category}'" if label.negative else f"'{label.category}'"
+    said = f"'{label.category}'" if label.category else "nowhere"
+    return f"not {said}" if label.negative else said
 
 
 def _fail(path: Path, line: int, problem: str, mend: str) -> NoReturn:

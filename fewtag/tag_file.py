@@ -1,4 +1,4 @@
-"""Writes tags as a file that a shop's systems can read: CSV, JSON lines or Parquet, by the end of its name; whole or not at all."""
+"""Writes tags, or what else has rows, as a file that a shop's systems can read: CSV, JSON lines or Parquet; whole or not at all."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ from fewtag.workspace import Workspace, replacing
 
 COLUMNS: Final = ("product_id", "category", "path", "confidence", "stage", "alternatives")
 SPREAD_COLUMNS: Final = ("product_id", "text", "category", "path", "confidence", "sources", "right")
+NUMBERS: Final = {
+    **dict.fromkeys(("confidence", "probability"), "float64"),
+    **dict.fromkeys(("gold_depth", "tag_right_to_depth", "likeliest_right_to_depth"), "int64"),
+}
+"""What kind of number Parquet has in a column; all others hold texts."""
 ROWS_PER_GROUP: Final = 65_536
 
 Row = dict[str, Any]
@@ -79,11 +84,11 @@ def check_target(path: Path, source: str | Path = "") -> None:
         raise CatalogueError("this is a folder", mend="name a file within it", where=path)
 
 
-def write_tags(rows: Iterable[Row], path: Path) -> int:
+def write_tags(rows: Iterable[Row], path: Path, columns: Sequence[str] = COLUMNS) -> int:
     """Write rows to a file, and return how many they were; an interrupted file never takes the place of a whole one."""
     check_target(path)
     with replacing(path) as beside:
-        return WRITERS[path.suffix.lower()](rows, beside)
+        return WRITERS[path.suffix.lower()](rows, beside, columns)
 
 
 def stream_csv(rows: Iterable[Row], stream: TextIO, columns: Sequence[str] = COLUMNS) -> int:
@@ -107,12 +112,12 @@ def _flat(row: Row) -> Row:
     return {name: json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value for name, value in row.items()}
 
 
-def _write_csv(rows: Iterable[Row], path: Path) -> int:
+def _write_csv(rows: Iterable[Row], path: Path, columns: Sequence[str]) -> int:
     with path.open("w", encoding="utf-8", newline="") as stream:
-        return stream_csv(rows, stream)
+        return stream_csv(rows, stream, columns)
 
 
-def _write_jsonl(rows: Iterable[Row], path: Path) -> int:
+def _write_jsonl(rows: Iterable[Row], path: Path, _: Sequence[str]) -> int:
     count = 0
     with path.open("w", encoding="utf-8") as stream:
         for count, row in enumerate(rows, 1):  # noqa: B007
@@ -120,11 +125,11 @@ def _write_jsonl(rows: Iterable[Row], path: Path) -> int:
     return count
 
 
-def _write_parquet(rows: Iterable[Row], path: Path) -> int:
+def _write_parquet(rows: Iterable[Row], path: Path, columns: Sequence[str]) -> int:
     import pyarrow as pa
     from pyarrow import parquet
 
-    schema = pa.schema([(name, pa.float64() if name == "confidence" else pa.string()) for name in COLUMNS])
+    schema = pa.schema([(name, getattr(pa, NUMBERS.get(name, "string"))()) for name in columns])
     ahead, count = iter(rows), 0
     with closing(parquet.ParquetWriter(path, schema)) as writer:
         while group := list(islice(ahead, ROWS_PER_GROUP)):
@@ -133,7 +138,7 @@ def _write_parquet(rows: Iterable[Row], path: Path) -> int:
     return count
 
 
-WRITERS: Final[Mapping[str, Callable[[Iterable[Row], Path], int]]] = {
+WRITERS: Final[Mapping[str, Callable[[Iterable[Row], Path, Sequence[str]], int]]] = {
     ".csv": _write_csv,
     ".jsonl": _write_jsonl,
     ".parquet": _write_parquet,

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -27,7 +27,8 @@ from fewtag.core import Label, Product, Tag
 from fewtag.course import Plan
 from fewtag.decide import PRECISION, decide
 from fewtag.enrichment import enrich
-from fewtag.errors import CatalogueError, FewtagError, ModelError
+from fewtag.errors import CatalogueError, FewtagError, LabelError, ModelError
+from fewtag.evaluation import Evaluation, evaluate
 from fewtag.explanation import Explanation, candidates
 from fewtag.label_file import id_of_text
 from fewtag.labelling import add_labels
@@ -39,6 +40,7 @@ from fewtag.models.presets import WITHOUT, resolve
 from fewtag.parts import Parts
 from fewtag.progress import bar
 from fewtag.propagation import Propagation, done_already, less_sure, take_back_spread
+from fewtag.score_sheet import Scores, Sheet
 from fewtag.status import columns_of, tally, taxonomy_file_of
 from fewtag.store import SWEEPS, Ledger, Run, StoredLabel, StoredTag
 from fewtag.students import students
@@ -80,6 +82,7 @@ class Outcome:
 
 
 FineTuning = bool | TrainSettings | None
+T = TypeVar("T")
 
 
 class Tagger:
@@ -247,9 +250,7 @@ class Tagger:
         tells what the catalogue is like. They go to the workspace's ledger as said by "python". `tune` and `fine_tune` are as in `train`.
         """
         plan = Plan.of(tune, fine_tune)
-        listed = list(self._read(products))
-        if not has_ids(products, self.columns):
-            listed = [replace(product, id=id_of_text(product.text)) for product in listed]  # its place here is no name for later
+        listed = self._named(products)
         if len(listed) != len(labels):
             raise FewtagError(f"there are {len(listed)} products and {len(labels)} labels", mend="give one label per product, or None")
         given = [
@@ -332,6 +333,24 @@ class Tagger:
         """Return float32 (n, len(classes_)): rows sum to 1, columns follow `classes_`."""
         rows = [self._probabilities(batch) for batch in self._batches(self._read(products))]
         return np.concatenate(rows) if rows else np.empty((0, len(self.classes_)), dtype=np.float32)
+
+    def evaluate(self, products: Any, gold: Sequence[str | None]) -> Evaluation:
+        """Return how good the tags of products are against `gold`, one entry each: an id, a full path or a unique name; None: nowhere.
+
+        Products that it has been taught (by id or text, or as an example in the taxonomy) would flatter, and are left out and counted.
+        Tags are what `predict` says; nothing is written. Raises LabelError where no product is left to be measured.
+        """
+        self._must_be_fitted()
+        listed = self._named(products)
+        if len(listed) != len(gold):
+            raise FewtagError(f"there are {len(listed)} products and {len(gold)} gold categories", mend="give one per product, or None")
+        truths = [category_of(truth, self.taxonomy) if isinstance(truth, str) else None for truth in gold]
+        ids, texts = self._taught()
+        asked = [pair for pair in zip(listed, truths, strict=True) if pair[0].id not in ids and pair[0].text not in texts]
+        if not asked:
+            mend = "give gold of others too"
+            raise LabelError(f"of {len(listed)} products with gold, there is none that the tagger has not learnt from", mend=mend)
+        return evaluate(self._sheet(asked), self.precision, len(listed) - len(asked), self.seed)
 
     def explain(self, product: Product | str, shortlist: int = 5) -> Explanation:
         """Return why a product is tagged as it is: its likeliest categories with the scores that led there."""
@@ -532,14 +551,17 @@ class Tagger:
                 done.update(len(batch))
 
     def _decide(self, batch: Sequence[Product]) -> list[Tag]:
+        return self._tags(batch, self._probabilities(batch))
+
+    def _tags(self, batch: Sequence[Product], probabilities: Probabilities) -> list[Tag]:
         ids = [product.id for product in batch]
-        return decide(ids, self._probabilities(batch), self.taxonomy.primary, self.precision, self._ladder.stages)
+        return decide(ids, probabilities, self.taxonomy.primary, self.precision, self._ladder.stages)
 
     def _probabilities(self, batch: Sequence[Product]) -> Probabilities:
         self._must_be_fitted()
         return self._ladder.predict_proba(batch)
 
-    def _batches(self, products: Iterable[Product]) -> Iterator[Sequence[Product]]:
+    def _batches(self, products: Iterable[T]) -> Iterator[list[T]]:
         size = max(1, min(TAGS_PER_BATCH, CELLS_PER_BATCH // len(self.classes_)))
         ahead = iter(products)
         while batch := list(islice(ahead, size)):
@@ -565,6 +587,30 @@ class Tagger:
         if not bare:
             raise CatalogueError("there are no products", mend="give at least one")
         return bare
+
+    def _named(self, products: Any) -> list[Product]:
+        """List products under names that mean the same later: where they have no ids, those are made of their texts, not their places."""
+        listed = list(self._read(products))
+        return listed if has_ids(products, self.columns) else [replace(product, id=id_of_text(product.text)) for product in listed]
+
+    def _taught(self) -> tuple[set[str], set[str]]:
+        """Return the ids and the texts of products that labels, or examples in the taxonomy, have taught."""
+        learnt = self._ladder.learnt
+        examples = (text for category in self.taxonomy for text in self.taxonomy[category].examples)
+        return {label.product_id for label, _ in learnt}, {text for _, text in learnt}.union(examples)
+
+    def _sheet(self, asked: Sequence[tuple[Product, str | None]]) -> Sheet:
+        """Tag products with gold, and keep of a batch's probabilities what their figures need."""
+        tags: list[Tag] = []
+        scores = []
+        with bar("tagging", len(asked)) as done:
+            for batch in self._batches(asked):
+                products, gold = zip(*batch, strict=True)
+                probabilities = self._probabilities(products)
+                tags += self._tags(products, probabilities)
+                scores.append(Scores.of(probabilities, gold, self.taxonomy.primary))
+                done.update(len(batch))
+        return Sheet(tags, [truth for _, truth in asked], Scores.joined(scores), self.taxonomy.primary)
 
     def _temporary(self) -> Path:
         """Make a workspace that goes when the tagger goes."""

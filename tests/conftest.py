@@ -114,6 +114,12 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return runs
 
 
+@pytest.fixture
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let intervals be rough, where no test is about them."""
+    monkeypatch.setattr("fewtag.evaluation.RESAMPLES", 20)
+
+
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sentence-transformers model of 16 dimensions with random weights, in a folder."""

@@ -631,6 +631,54 @@ LABEL_MISTAKES = [
         )
         for command in ((), ("A1", "--run", "1"), ("--run", "1", "--by", "ann"), ("--by", "ann"))
     ),
+    *(
+        Mistake(f"evaluation of {name}", write("gold.csv", content), f"gold.csv{told}", ("evaluate", "gold.csv"))
+        for name, content, told in [
+            ("no rows", "sku,category\n", ": the file has no labels -> write one in each row"),
+            ("nothing", "", ": the file is empty -> export the catalogue again"),
+            (
+                "an unknown category",
+                "sku,category\nA1,tea\nA2,速溶咖非\n",
+                ":3: there is no category '速溶咖非' -> did you mean '饮料/咖啡'?",
+            ),
+            (
+                "an unknown product",
+                "sku,category\nA99,tea\n",
+                ":2: there is no product 'A99' in the catalogue"
+                " -> write an id as the catalogue has it, or give the product's text in a column 'text'",
+            ),
+            (
+                "gold that contradicts itself",
+                "sku,category\nA1,tea\nA1,juice\n",
+                ":3: product 'A1' is 'juice' here, and 'tea' at line 2"
+                " -> delete one of the two rows, or say in a column 'source' who says which",
+            ),
+            (
+                "gold that says what nothing is",
+                "sku,category,not\nA1,tea,x\n",
+                ": no product is left to be evaluated -> give gold that sources agree on, and that says what products are",
+            ),
+        ]
+    ),
+    Mistake(
+        "evaluation of what belongs nowhere",
+        write("gold.csv", "sku,category\nA1,\n"),
+        "no product that could be measured has a gold category"
+        " -> give gold of products that belong somewhere, and that the tagger has not learnt from",
+        ("evaluate", "gold.csv"),
+    ),
+    Mistake(
+        "evaluation of a file that is not there",
+        nothing,
+        "gold.csv: there is no such file -> name a file of labels that is there",
+        ("evaluate", "gold.csv"),
+    ),
+    Mistake(
+        "evaluation into the gold itself",
+        write("gold.csv", "sku,category\nA1,tea\n"),
+        "gold.csv: the products themselves are in this file -> write the tags to another one",
+        ("evaluate", "gold.csv", "-o", "gold.csv"),
+    ),
     Mistake("list without the tagger's taxonomy", delete(f"{TAGGER}/taxonomy.json"), DAMAGED, ("label", "list")),
 ]
 

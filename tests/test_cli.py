@@ -318,6 +318,7 @@ def test_status_shows_twenty_categories_and_says_how_many_more_there_are(shop: P
 
 def test_status_prints_json_for_machines(tagged: Path, run: Run) -> None:
     found = json.loads(run("status", "--json").out)
+    assert found["schema"] == "fewtag.status/1"
     assert {name: found[name] for name in ("taxonomy", "products", "tagged", "backed_off", "abstained", "labels")} == {
         "taxonomy": "小店",
         "products": 12,
@@ -745,6 +746,66 @@ def test_a_label_of_a_category_that_is_gone_is_listed_by_its_id(tagged: Path, ru
     assert run("bootstrap", "taxonomy.yaml").code == 0
     assert labels(run) == [("A1", "tea", "tea", "False", "ann")]
     assert run("label", "add", "A1", "leaves", "--by", "bob").talk[0] == "In conflict: A1: ann says tea, bob says 饮料 > 茶叶"
+
+
+GOLD = "sku,category\n" + "".join(f"{sku},{category}\n" for sku, category in BY_HAND.items())
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_evaluate_prints_every_figure_with_its_interval(tagged: Path, run: Run) -> None:
+    (tagged / "gold.csv").write_text(GOLD.replace("A1,tea", "A1,juice").replace("A12,towels", "A12,"), encoding="utf-8")
+    said = run("evaluate", "gold.csv")
+    lines = said.out.splitlines()
+    assert lines[0] == "小店: 12 products with gold; in brackets, the 95% interval of each figure"
+    assert [line.split()[:3] for line in lines[3:5]] == [["1", "11", "1.000"], ["2", "11", "0.909"]]
+    assert re.fullmatch(r"accuracy: the very gold category +0\.909 \[0\.\d{3}, 1\.000\] +0\.909 \[0\.\d{3}, 1\.000\]", lines[7])
+    assert "coverage: share with a tag                                    1.000 [1.000, 1.000]" in lines
+    assert any(line.startswith("precision: tags at or above the gold                          0.833 [0.") for line in lines)
+    assert "       1  饮料 > 茶叶 | 饮料 > 果汁: 1, 0" in lines
+    assert [line.split()[0] + line.split()[-1] for line in lines[-2:]] == ["6饮料", "5日用"]
+    assert said.talk == [
+        "1 products have no gold category and belong nowhere: a tag of theirs is wrong.",
+        "Next: -o FILE writes every product's gold and tag.",
+    ]
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_evaluate_writes_a_row_for_each_product(tagged: Path, run: Run) -> None:
+    (tagged / "gold.csv").write_text("sku,title,category\nA1,,juice\n,大红袍 红茶,tea\n", encoding="utf-8")
+    for name in ("rows.csv", "rows.jsonl", "rows.parquet"):
+        assert run("evaluate", "gold.csv", "-o", name).talk[0] == f"2 products written to {name}"
+    rows = list(csv.DictReader((tagged / "rows.csv").open(encoding="utf-8")))
+    assert [(row["gold_path"], row["tag"], row["tag_right_to_depth"]) for row in rows] == [
+        ("饮料 > 果汁", "tea", "1"),
+        ("饮料 > 茶叶", "tea", "2"),
+    ]
+    whole = [json.loads(line) for line in (tagged / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert parquet.read_table(tagged / "rows.parquet").to_pylist() == whole
+    assert [{name: str(value) for name, value in row.items()} for row in whole] == rows
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_evaluate_leaves_out_what_was_learnt_from_and_the_ledger_alone(tagged: Path, run: Run) -> None:
+    (tagged / "labels.csv").write_text("sku,category\nA1,tea\nA3,饮料/咖啡\nA7,soap\n", encoding="utf-8")
+    (tagged / "gold.csv").write_text(GOLD, encoding="utf-8")
+    assert run("label", "import", "labels.csv").code == 0
+    assert run("evaluate", "gold.csv").out.startswith("小店: 12 products")  # they have taught nothing yet
+    assert run("train", "--quick").code == 0
+    before = stored()
+    said = run("evaluate", "gold.csv", "--json")
+    assert said.talk[0] == "3 products were learnt from and are left out, since they would flatter."
+    assert {name: json.loads(said.out)[name] for name in ("products", "learnt_from")} == {"products": 9, "learnt_from": 3}
+    assert stored() == before
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_evaluate_counts_gold_that_is_none(tagged: Path, run: Run) -> None:
+    rows = "A1,tea,,ann\nA1,juice,,bob\nA2,tea,x,ann\nA3,饮料/咖啡,,ann\n"
+    (tagged / "gold.csv").write_text(f"sku,category,not,source\n{rows}", encoding="utf-8")
+    assert run("evaluate", "gold.csv").talk[:2] == [
+        "1 products are left out, as what is said of them contradicts itself.",
+        "1 products are left out, as nothing is said but what they are not.",
+    ]
 
 
 def leaves(command: Any, path: str) -> Iterator[tuple[str, Any]]:

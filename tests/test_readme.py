@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from conftest import Run
 from ruamel.yaml import YAML
 
 from fewtag import Taxonomy
@@ -45,6 +49,44 @@ def test_the_file_tree_of_the_readme_is_the_package() -> None:
             named.add("".join(folders) + name)
     package = ROOT / "fewtag"
     assert named == {str(file.relative_to(package)) for file in package.rglob("*.py") if file.name != "__init__.py"}
+
+
+def shape(value: Any) -> Any:
+    """The keys of JSON, and of the first entry of each list; figures and plain values are all alike."""
+    if isinstance(value, list):
+        return [shape(value[0])]
+    if isinstance(value, dict) and set(value) - {"value", "low", "high"}:
+        return {name: shape(each) for name, each in value.items()}
+    return {} if isinstance(value, dict) else type(value).__name__
+
+
+@pytest.mark.usefixtures("few_resamples")
+@pytest.mark.parametrize("shop", ["zahuodian", pytest.param("corner-shop", marks=pytest.mark.slow)])
+def test_the_evaluation_of_the_readme_runs_and_prints_what_stands_there(
+    shop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    """zahuodian needs no encoder; corner-shop, of which the README tells, has its figures."""
+    shutil.copytree(ROOT / "examples" / shop, tmp_path / shop, ignore=shutil.ignore_patterns(".fewtag"))
+    monkeypatch.chdir(tmp_path / shop)
+    section = README[README.index("## How good is it?") : README.index("## What is where")]
+    commands, printed = re.findall(r"```(?:sh)?\n(.*?)```", section, flags=re.DOTALL)[:2]
+    said = [run(*line.removeprefix("fewtag ").split()) for line in commands.splitlines()]
+    assert [each.code for each in said] == [0, 0]
+
+    def figures(text: str) -> dict[str, list[float]]:
+        """The figures behind the words that a line begins with, without the intervals."""
+        lines = [re.sub(r" +", " ", re.sub(r"\[.*?\]", "", line)).strip() for line in text.splitlines()]
+        return {re.split(r" \d\.\d{3}", line)[0]: [float(each) for each in re.findall(r" (\d\.\d{3})", line)] for line in lines if line}
+
+    told, found = figures(printed), figures(said[1].out)
+    if shop == "corner-shop":
+        assert {name: found[name] for name in told} == {
+            name: pytest.approx(each, abs=0.01) for name, each in told.items()
+        }  # other processors
+    else:
+        assert {name for name in told if not name[0].isdigit()} <= set(found)
+    [documented] = blocks("json")
+    assert shape(json.loads(documented)) == shape(json.loads(run("evaluate", "gold.csv", "--json").out))
 
 
 @pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])

@@ -25,7 +25,7 @@ from test_models import WordEncoder, WordLM
 
 import fewtag
 from fewtag import FewtagError, ModelSettings, Product, Tag, Tagger, Taxonomy, parts, tagger
-from fewtag.errors import CatalogueError, ModelError, PromptError, TaxonomyError, WorkspaceError
+from fewtag.errors import CatalogueError, LabelError, ModelError, PromptError, TaxonomyError, WorkspaceError
 from fewtag.ladder import Ladder
 from fewtag.models.lm.model import LanguageModel
 from fewtag.models.source import Source
@@ -72,6 +72,7 @@ def test_the_taggers_methods_are_these_and_no_others() -> None:
     assert found == {
         "bootstrap": ["self", "products"],
         "doubts": ["self"],
+        "evaluate": ["self", "products", "gold"],
         "explain": ["self", "product", "shortlist"],
         "fit": ["self", "products", "labels", "tune", "fine_tune"],
         "from_file": ["path", "preset", "arguments"],
@@ -690,3 +691,51 @@ def test_an_explanation_says_of_the_likeliest_categories_how_they_came_to_be(tmp
     assert len(whole) == 4
     for stage in ("probability", "before_calibration", "after_calibration"):
         assert sum(getattr(each, stage) for each in whole) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_an_evaluation_is_of_what_predict_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tagger = Tagger(SHOP, workspace=tmp_path / "w")
+    tagger.bootstrap(NAMED)
+    monkeypatch.setattr("fewtag.tagger.TAGS_PER_BATCH", 3)
+    gold = [SHOP.path(TEA), "咖啡", *RIGHT[2:7], None]  # a path, a name, ids, and one that belongs nowhere
+    found = tagger.evaluate(NAMED, gold)
+    tags = tagger.predict(NAMED)
+    assert [(row["product_id"], row["tag"], row["confidence"]) for row in found.rows] == [
+        (tag.product_id, tag.category, round(tag.confidence, 4)) for tag in tags
+    ]
+    assert [row["gold"] for row in found.rows] == [*RIGHT[:7], None]
+    assert (found.products, found.nowhere, found.learnt_from, found.precision) == (8, 1, 0, 0.9)
+    assert (
+        found.ranking.precision_at_1.value == sum(tag.alternatives[0][0] == truth for tag, truth in zip(tags, RIGHT[:7], strict=False)) / 7
+    )
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_what_the_tagger_was_taught_is_left_out_of_an_evaluation(tmp_path: Path) -> None:
+    taxonomy = Taxonomy([*(SHOP[node] for node in SHOP if node != TOWEL), replace(SHOP[TOWEL], examples=(TEXTS[6],))])
+    tagger = Tagger(taxonomy, workspace=tmp_path / "w")
+    tagger.bootstrap(NAMED)
+    tagger.fit(NAMED, [TEA, COFFEE, *6 * [None]], tune=False)
+    # Left out: two by id, one more as its text is that of a label, and an example of the taxonomy.
+    asked = [*NAMED, Product("elsewhere", TEXTS[0])]
+    found = tagger.evaluate(asked, [*RIGHT, TEA])
+    assert [row["product_id"] for row in found.rows] == ["P2", "P3", "P4", "P5", "P7"]
+    assert (found.products, found.learnt_from) == (5, 4)
+    assert [row["gold"] for row in tagger.evaluate(TEXTS, RIGHT).rows] == [RIGHT[each] for each in (2, 3, 4, 5, 7)]
+    with pytest.raises(LabelError) as told:
+        tagger.evaluate(NAMED[:2], RIGHT[:2])
+    assert told.value.problem == "of 2 products with gold, there is none that the tagger has not learnt from"
+
+
+def test_an_evaluation_asks_for_gold_of_each_product_and_of_known_categories(tmp_path: Path) -> None:
+    tagger = Tagger(SHOP, workspace=tmp_path / "w")
+    with pytest.raises(ModelError, match="the tagger has seen no products yet"):
+        tagger.evaluate(NAMED, RIGHT)
+    tagger.bootstrap(NAMED)
+    with pytest.raises(FewtagError, match="there are 8 products and 7 gold categories"):
+        tagger.evaluate(NAMED, RIGHT[:7])
+    with pytest.raises(TaxonomyError, match="there is no category '咖'"):
+        tagger.evaluate(NAMED, ["咖", *RIGHT[1:]])
+    with pytest.raises(LabelError, match="no product belongs to '饮料' itself"):
+        tagger.evaluate(NAMED, ["饮料", *RIGHT[1:]])
