@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,17 +20,28 @@ from fewtag import __version__
 from fewtag.cli_evaluate import evaluate
 from fewtag.cli_label import label_app
 from fewtag.cli_propagate import propagate
+from fewtag.cli_taxonomy import taxonomy_app
+from fewtag.cli_train import train
 from fewtag.errors import FewtagError
-from fewtag.terminal import AsJson, ProductId, Stoppable, WorkspaceFolder, open_workspace, talk, with_bars
+from fewtag.terminal import (
+    LOW_PRECISION,
+    AsJson,
+    ProductId,
+    Stoppable,
+    TaxonomyFile,
+    WorkspaceFolder,
+    open_workspace,
+    talk,
+    talk_of_doubts,
+    talk_of_lost_labels,
+    with_bars,
+)
 
 if TYPE_CHECKING:
     from fewtag.explanation import Explanation
     from fewtag.status import BranchStatus
     from fewtag.store import StoredTag
-    from fewtag.tagger import Tagger
     from fewtag.taxonomy import Taxonomy
-    from fewtag.training import Training
-    from fewtag.workspace import Workspace
 
 app = typer.Typer(
     cls=Stoppable,
@@ -39,24 +50,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Put a shop's products into a taxonomy, with almost no labels.",
 )
-taxonomy_app = typer.Typer(no_args_is_help=True, help="Check a taxonomy, or look at it.")
 app.add_typer(taxonomy_app, name="taxonomy")
 app.add_typer(label_app, name="label")
-app.command()(propagate)
-app.command()(evaluate)
 
-TaxonomyFile = Annotated[Path, typer.Argument(metavar="TAXONOMY", help="The taxonomy.yaml.")]
 NewWorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", help="The folder to keep everything in, instead of .fewtag here.")]
 OutFile = Annotated[Path | None, typer.Option("-o", "--out", help="Where to write: .csv, .jsonl or .parquet; else CSV to stdout.")]
 
-Rung = Literal["auto", "few-shot", "fine-tune"]
-
-SHOWN_SETTINGS = ("method", "learning_rate", "epochs", "weight_decay", "warmup", "hierarchy")
 STATUS_SCHEMA = "fewtag.status/1"
 """Goes up when a key of `fewtag status --json` changes or goes, and not when one is added."""
 SHOWN = 20
-SHOWN_LOST = 5
-LOW_PRECISION = 0.5
 MOST = 500
 
 
@@ -132,85 +134,9 @@ def bootstrap(
     talk("Next: `fewtag status` shows the categories, `fewtag explain PRODUCT_ID` one product, `fewtag export -o FILE` writes all tags.")
 
 
-@app.command()
-def train(
-    catalogue: Annotated[Path | None, typer.Option(help="Products to tag, instead of the last bootstrap's catalogue.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Train nothing deep: seconds instead of minutes.")] = False,
-    rung: Annotated[Rung, typer.Option(help="few-shot, fine-tune or auto: few-shot, and fine-tune where labels are many.")] = "auto",
-    search: Annotated[int, typer.Option(metavar="N", help="Try so many settings of a fine-tune, and take the best.")] = 0,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the fine-tune, such as method=lora or epochs=3.")
-    ] = None,
-    tags: Annotated[float, typer.Option(metavar="WEIGHT", help="Let the fine-tune learn from sure tags too, beside a label's 1.")] = 0.0,
-    workspace: WorkspaceFolder = None,
-    as_json: AsJson = False,
-) -> None:
-    """Learn from the labels, and tag the catalogue anew. Interrupted, the same command goes on; unchanged, it does nothing.
-
-    Example: fewtag train --rung fine-tune --set method=lora --search 20
-    """
-    from fewtag.models.fine_tune.settings import TrainSettings
-    from fewtag.tagger import Tagger
-
-    deep = search or settings or tags or rung == "fine-tune"
-    if deep and (quick or rung == "few-shot"):
-        problem = "--search, --set, --tags and --rung fine-tune are for a fine-tune, which --quick and --rung few-shot refuse"
-        raise FewtagError(problem, mend="leave one or the other out")
-    fine_tune = TrainSettings.parse(settings or ()) if deep else False if rung == "few-shot" else None
-    tagger = Tagger.open(open_workspace(workspace).root)
-    if tagger.is_outdated():
-        talk(f"Mind: {tagger.file} has changed since, and this goes by what it said then: run `fewtag bootstrap {tagger.file}`.")
-    tune = False if quick or rung == "fine-tune" else True if rung == "few-shot" else None
-    outcome = with_bars(lambda: tagger.train(catalogue, tune=tune, fine_tune=fine_tune, trials=search, tags=tags))
-    found = tagger.training
-    if found:
-        cold = len(tagger.classes_) - found.warm
-        others = f"; the other {cold} are guessed from their names" if cold else ""
-        talk(f"Labels: {found.labels}, of {found.warm} categories{others}")
-        talk_of_training(found)
-    elif tagger.is_taught:
-        talk("There are denials alone: they are heeded for the very products, and teach nothing of others.")
-    else:
-        talk("All labels have been taken back, and what they taught is forgotten.")
-    talk_of_lost_labels(tagger)
-    if outcome.unchanged:
-        talk("Nothing has changed since the last training, and nothing was tagged anew.")
-    if outcome.mostly_open:
-        file = tagger.file or "TAXONOMY"
-        talk(f"Most products are left open: `fewtag bootstrap {file} --precision {LOW_PRECISION}` tags more of them, less surely.")
-    typer.echo(json.dumps(asdict(outcome) | {"training": found and asdict(found)}) if as_json else str(outcome))
-    talk("Next: `fewtag status` shows the categories, `fewtag export -o FILE` writes all tags.")
-
-
-def talk_of_lost_labels(tagger: Tagger) -> None:
-    """Say which labels nothing can be learnt from any more."""
-    if lost := tagger.lost_labels:
-        gone = ", ".join(sorted(lost)[:SHOWN_LOST])
-        talk(f"Mind: {lost.total()} labels are left aside, as their categories are gone or assignable no more: {gone}")
-
-
-def talk_of_training(found: Training) -> None:
-    """Say what each rung gained on the labels that it had not seen."""
-    from fewtag.training import tells
-
-    for step in found.steps:
-        held_out = f"of {step.held_out} labels held out, right without it {step.below:.3f}, with {step.accuracy:.3f}"
-        talk(f"{step.stage} speaks for {sum(step.speaks)} categories; {held_out if step.held_out else 'no labels could be held out'}")
-        if step.record.get("tuned") and not step.record["kept_back"]:
-            talk("The encoder was tuned, which those figures know nothing of: labels are too few to keep some back from that.")
-        if step.stage == "fine-tune":
-            settings = step.record["settings"]
-            talk("Its settings: " + ", ".join(f"{name}={settings[name]}" for name in SHOWN_SETTINGS))
-        if step.record.get("kept_back"):
-            what = "keeps what it was tuned to" if step.record["tuned"] else "is left as it was"
-            losses = f"{step.record['log_loss_as_it_was']:.3f} as it was, {step.record['log_loss_tuned']:.3f} tuned"
-            talk(f"The encoder {what}: log-loss of {step.record['kept_back']} labels kept back {losses}")
-    loss = found.zero_shot_accuracy - found.accuracy
-    if loss > 0 and tells(loss, found.held_out):
-        talk(
-            f"Mind: of the labels held out, {found.zero_shot_accuracy:.3f} are right without any labels, and {found.accuracy:.3f} with"
-            " the others. More labels help; until then, `fewtag label undo --run N` takes an import back."
-        )
+app.command()(train)
+app.command()(propagate)
+app.command()(evaluate)
 
 
 @app.command()
@@ -341,87 +267,6 @@ def print_explanation(found: Explanation, history: Sequence[StoredTag], taxonomy
     for past in history:
         name = past.tag.category or "left open"
         typer.echo(f"{past.at}: {name}, {past.tag.confidence:.2f} by {past.tag.stage} ({past.model.name}), run {past.run_id}")
-
-
-@taxonomy_app.command()
-def check(taxonomy: TaxonomyFile) -> None:
-    """Read a taxonomy.yaml and its catalogue, and say what is wrong or doubtful.
-
-    Example: fewtag taxonomy check taxonomy.yaml
-    """
-    from fewtag.tagger import Tagger
-
-    tagger = Tagger.from_file(taxonomy)
-    typer.echo(str(tagger.taxonomy))
-    if tagger.columns.file:
-        first, count = tagger.look()
-        typer.echo(f"{count} products, the first is {first.id}: {first.text}")
-    talk(*tagger.voices())
-    talk_of_doubts(tagger, 10 * SHOWN)
-    talk(f"Next: `fewtag bootstrap {taxonomy}`" if tagger.columns.file else "Next: name its products with `catalogue: {file: ...}`")
-
-
-@taxonomy_app.command()
-def show(
-    taxonomy: TaxonomyFile = Path("taxonomy.yaml"),
-    workspace: WorkspaceFolder = None,
-    enriched: Annotated[bool, typer.Option("--enriched", help="Print the words beyond its name that each category has.")] = False,
-) -> None:
-    """Draw the taxonomy as a tree, with the number of tags where there is a workspace.
-
-    --enriched prints instead, for each category, what a language model has written of it (`models: {enrich: true}`), which is read as its
-    own words, and what is mined from its products' titles, which is a suggestion for its aliases and read by nothing.
-
-    Example: fewtag taxonomy show taxonomy.yaml --enriched
-    """
-    if enriched:
-        print_enriched(taxonomy, open_workspace(workspace))
-        return
-    from rich.console import Console
-    from rich.tree import Tree
-
-    from fewtag.status import tag_counts
-    from fewtag.taxonomy import Taxonomy
-    from fewtag.workspace import Workspace
-
-    loaded = Taxonomy.load(taxonomy)
-    counts = tag_counts(Workspace.seek(Path.cwd(), workspace), loaded)
-    tree = Tree(loaded.name, highlight=False)
-    branches: dict[str, Tree] = {}
-    for node in loaded:
-        parents = loaded.parents(node)
-        number = f"  {counts[node]}" if counts else ""
-        branches[node] = (branches[parents[0]] if parents else tree).add(f"{loaded[node].name}{number}")
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    with console.capture() as drawn:
-        console.print(tree)
-    typer.echo(drawn.get(), nl=False)
-    talk(
-        "A number counts all products of a branch. Next: `fewtag status` shows how sure they are."
-        if counts
-        else f"Next: `fewtag bootstrap {taxonomy}`"
-    )
-
-
-def print_enriched(file: Path, place: Workspace) -> None:
-    """Print what there is of each category beyond its name, and by whom."""
-    from fewtag.enrichment import look_up
-    from fewtag.taxonomy import Taxonomy
-
-    for row in look_up(place, Taxonomy.load(file)):
-        said = {f"words by {row.entry.by or 'a person'}": row.entry.words, "titles": row.entry.titles}
-        said |= {"refused": row.entry.refused, "mined": row.mined}
-        lines = [f"  {what}: {'; '.join(phrases)}" for what, phrases in said.items() if phrases]
-        typer.echo("\n".join([row.path, *(lines or ["  nothing yet"])]))
-    talk(f"What is written stands in {place.enriched}: change it, or put it under `refused`; mined words may become aliases in {file}.")
-
-
-def talk_of_doubts(tagger: Tagger, shown: int) -> None:
-    """Say what is doubtful, the first few of it."""
-    doubts = tagger.doubts()
-    talk(*(f"Doubtful: {doubt}" for doubt in doubts[:shown]))
-    if len(doubts) > shown:
-        talk(f"Doubtful: {len(doubts) - shown} more things, see `fewtag taxonomy check`")
 
 
 def write_rows(rows: Iterator[dict[str, Any]], out: Path | None) -> None:

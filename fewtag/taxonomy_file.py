@@ -177,7 +177,7 @@ class _Reader(YamlReader):
         names = [field.name for field in fields(kind) if field.name != "where"]
         self.known_keys(section, names, f"`{key}`")
         flags = {field.name for field in fields(kind) if field.default is False}
-        values = {
+        values: dict[str, Any] = {
             name: self.flag(section, name, self.line_of(section, name)) if name in flags else self.named(section, name) for name in names
         }
         if kind is Columns and not values["file"]:

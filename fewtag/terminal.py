@@ -1,4 +1,4 @@
-"""What every command shares: the options that mean the same everywhere, talk and progress bars on stderr, and an end for what stops it."""
+"""What commands share: the options that mean the same everywhere, talk and progress bars on stderr, and an end for what stops them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,17 @@ from typer.core import TyperGroup
 from fewtag.errors import WorkspaceError
 
 if TYPE_CHECKING:
+    from fewtag.tagger import Tagger
     from fewtag.workspace import Workspace
 
+TaxonomyFile = Annotated[Path, typer.Argument(metavar="TAXONOMY", help="The taxonomy.yaml.")]
 ProductId = Annotated[str, typer.Argument(metavar="PRODUCT_ID", help="As the catalogue has it.")]
 WorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", help="The .fewtag folder to use, instead of the nearest one.")]
 By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who says so, instead of your login name.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+LOW_PRECISION = 0.5
+SHOWN_LOST = 5
 
 T = TypeVar("T")
 
@@ -76,3 +81,18 @@ def talk(*lines: str) -> None:
     """Say something to the person at the terminal."""
     for line in lines:
         typer.echo(line, err=True)
+
+
+def talk_of_doubts(tagger: Tagger, shown: int) -> None:
+    """Say what is doubtful, the first few of it."""
+    doubts = tagger.doubts()
+    talk(*(f"Doubtful: {doubt}" for doubt in doubts[:shown]))
+    if len(doubts) > shown:
+        talk(f"Doubtful: {len(doubts) - shown} more things, see `fewtag taxonomy check`")
+
+
+def talk_of_lost_labels(tagger: Tagger) -> None:
+    """Say which labels nothing can be learnt from any more."""
+    if lost := tagger.lost_labels:
+        gone = ", ".join(sorted(lost)[:SHOWN_LOST])
+        talk(f"Mind: {lost.total()} labels are left aside, as their categories are gone or assignable no more: {gone}")

@@ -35,7 +35,6 @@ MANY_EACH: Final = 16
 """So many labels, and so many a category that has any, are worth a fine-tune, unless it is asked for or refused."""
 TUNED_SURENESS: Final = 0.65
 """What is believed of a tuned blend before labels that were kept back say better."""
-FOLDERS: Final[dict[Stage, str]] = {"few-shot": "few_shot", "fine-tune": "fine_tune"}
 
 ZeroShot = Callable[[Sequence[Product]], Array]
 """What is said without labels: log-probabilities, (n, n_classes)."""
@@ -67,31 +66,12 @@ class Upper:
 
         Raises ModelError where the labels are too few for what the plan demands.
         """
-        spoke = {step.stage: np.array(step.speaks) for step in before.steps}
-        tune = self._few_shot.can_be_judged(course.products, course.taught) if plan.tune is None else plan.tune
-        rung = self._few_shot = self._fresh_few_shot(tune)
-        rung.fit([*course.catalogue, *course.products], course.taught, before.tuned)  # what was labelled outlives the catalogue's text
-        warm = rung.warm
-        held = rung.held_out(course.products, course.taught, hide=min(0.5, 1 - float(warm.mean())))
-        said = zero_shot(course.asked(held.row)) if len(held.row) else held.log_probabilities
-        hidden = hidden_classes(held.known, held.gold) & warm
-        self.gate = Gate.fit(said[:, warm], held.among(warm), hidden[:, warm])
-        first = climb("few-shot", shown(said, held, hidden, warm), warm, spoke.get("few-shot"), {})
-        first = replace(first, record=self._weigh_tuning(course, first, zero_shot, before))
-        self.steps = (first,)
-        if not self._is_worth_a_fine_tune(course, plan, warm):
-            blended = first(said, held.log_probabilities, held.known)
-            return Heard(said, self._joined(blended, said, held), held.gold)
-        self._fine_tune, record = self._fine_tuned(course, plan)
-        held = self._kept_back(self._fine_tune, course)
-        asked = course.asked(held.row)
-        said = zero_shot(asked)
-        below, above = first(said, held.log_probabilities, held.known), self._fine_tune.log_probabilities(asked)
-        everything = np.ones((len(held.gold), int(warm.sum())), dtype=np.bool_)
-        among = Held(below[:, warm], above[:, warm], everything, held.among(warm).gold)
-        second = climb("fine-tune", among, warm, spoke.get("fine-tune"), record)
-        self.steps = (first, second)
-        return Heard(said, self._joined(second(below, above, warm), said, held), held.gold)
+        self._few_shot = self._taught(course, plan, before.tuned)
+        heard = self._set_few_shot(course, zero_shot, before)
+        if self._is_worth_a_fine_tune(course, plan):
+            self._fine_tune = self._fine_tuned(course, plan)
+            heard = self._set_fine_tune(course, zero_shot, before)
+        return heard
 
     def __call__(self, products: Sequence[Product], zero_shot: Array, shift: Array) -> Array:
         """Return log-probabilities, (n, n_classes), from those of the zero-shot rung.
@@ -102,36 +82,72 @@ class Upper:
         if not self.steps:
             return zero_shot
         few_shot, familiar = self._few_shot.heard(products)
+        said = [few_shot, *(rung.log_probabilities(products) for _, rung in self._rungs[1:])]
         scores = zero_shot
-        for step in self.steps:
-            said = few_shot if step.stage == "few-shot" else self._classified(products)
-            scores = step(scores, said, self._few_shot.warm)
+        for step, each in zip(self.steps, said, strict=True):
+            scores = step(scores, each, self._few_shot.warm)
         odds = self.gate(zero_shot, few_shot, familiar, self._few_shot.warm)
         return log_softmax(np.float32(self.sureness) * join(odds, scores + shift, zero_shot, self._few_shot.warm))
 
     def voices(self, product: Product) -> dict[Stage, Array]:
         """Return what each rung says of a product by itself, (n_classes,); a class that it does not speak for has NaN."""
-        rungs = {"few-shot": self._few_shot, "fine-tune": self._fine_tune}
-        said = {step.stage: rung.predict_proba([product])[0] for step in self.steps if (rung := rungs[step.stage])}
-        return {step.stage: np.where(step.speaks, said[step.stage], np.float32(np.nan)) for step in self.steps}
+        nothing = np.float32(np.nan)
+        return {step.stage: np.where(step.speaks, rung.predict_proba([product])[0], nothing) for step, rung in self._rungs}
 
     def save(self, folder: Path) -> None:
         """Write what the rungs have learnt, each into a folder of its own; the rest is told by the training."""
-        for step in self.steps:
-            (folder / FOLDERS[step.stage]).mkdir()
-            rung = self._few_shot if step.stage == "few-shot" else self._fine_tune
-            assert rung
-            rung.save(folder / FOLDERS[step.stage])
+        for step, rung in self._rungs:
+            _folder(folder, step.stage).mkdir()
+            rung.save(_folder(folder, step.stage))
 
     def load(self, folder: Path, training: Training) -> Upper:
         """Read back what `save` wrote, into one made for the same taxonomy and parts."""
         self.steps, self.gate, self.sureness = training.steps, training.gate, training.sureness
-        for step in self.steps:
-            if step.stage == "few-shot":
-                self._few_shot = self._fresh_few_shot(bool(step.record["tuned"])).load(folder / FOLDERS[step.stage])
-            else:
-                self._fine_tune = self._fresh_fine_tune(TrainSettings()).load(folder / FOLDERS[step.stage])
+        self._few_shot = self._fresh_few_shot(bool(self.steps[0].record["tuned"]))
+        self._fine_tune = self._fresh_fine_tune(TrainSettings()) if self.steps[1:] else None
+        for step, rung in self._rungs:
+            rung.load(_folder(folder, step.stage))
         return self
+
+    @property
+    def _rungs(self) -> tuple[tuple[Step, FewShot | FineTune], ...]:
+        """The steps that were taken, each with its rung, the lowest first."""
+        return tuple(zip(self.steps, filter(None, (self._few_shot, self._fine_tune)), strict=False))
+
+    def _taught(self, course: Course, plan: Plan, before: Tuned | None) -> FewShot:
+        tune = self._few_shot.can_be_judged(course.products, course.taught) if plan.tune is None else plan.tune
+        everyone = [*course.catalogue, *course.products]  # what was labelled outlives the catalogue's text
+        return self._fresh_few_shot(tune).fit(everyone, course.taught, before)
+
+    def _set_few_shot(self, course: Course, zero_shot: ZeroShot, before: Upper) -> Heard:
+        """Set the few-shot rung upon the zero-shot rung, behind a gate, by what heads say that have not seen all labels or classes."""
+        rung, warm = self._few_shot, self._few_shot.warm
+        held = rung.held_out(course.products, course.taught, hide=min(0.5, 1 - float(warm.mean())))
+        said = zero_shot(course.asked(held.row)) if len(held.row) else held.log_probabilities
+        hidden = hidden_classes(held.known, held.gold) & warm
+        self.gate = Gate.fit(said[:, warm], held.among(warm), hidden[:, warm])
+        step = climb(rung.stage, shown(said, held, hidden, warm), warm, before._spoken_for(rung.stage), {})
+        self.steps = (replace(step, record=self._weigh_tuning(course, step, zero_shot, before)),)
+        return Heard(said, self._joined(step(said, held.log_probabilities, held.known), said, held), held.gold)
+
+    def _set_fine_tune(self, course: Course, zero_shot: ZeroShot, before: Upper) -> Heard:
+        """Set the fine-tune rung upon the few-shot rung, by what both say of labels that neither has seen."""
+        rung, warm, [first] = self._fine_tune, self._few_shot.warm, self.steps
+        assert rung
+        assert rung.record, "a rung that was fitted has a record"
+        held = self._kept_back(rung, course)
+        asked = course.asked(held.row)
+        said = zero_shot(asked)
+        below, above = first(said, held.log_probabilities, held.known), rung.log_probabilities(asked)
+        everything = np.ones((len(held.gold), int(warm.sum())), dtype=np.bool_)
+        among = Held(below[:, warm], above[:, warm], everything, held.among(warm).gold)
+        second = climb(rung.stage, among, warm, before._spoken_for(rung.stage), asdict(rung.record))
+        self.steps = (first, second)
+        return Heard(said, self._joined(second(below, above, warm), said, held), held.gold)
+
+    def _spoken_for(self, stage: Stage) -> Mask | None:
+        """Return the classes that a rung speaks for, (n_classes,); None where there is no such rung."""
+        return next((np.array(step.speaks) for step in self.steps if step.stage == stage), None)
 
     def _weigh_tuning(self, course: Course, first: Step, zero_shot: ZeroShot, before: Upper) -> dict[str, Any]:
         """Leave the encoder as it was where the labels that were kept back from its tuning say so, and return what came of that.
@@ -163,18 +179,15 @@ class Upper:
     def _joined(self, blended: Array, said: Array, held: HeldOut) -> Array:
         return join(self.gate(said, held.log_probabilities, held.familiar, held.known), blended, said, held.known)
 
-    def _classified(self, products: Sequence[Product]) -> Array:
-        assert self._fine_tune
-        return self._fine_tune.log_probabilities(products)
-
-    def _is_worth_a_fine_tune(self, course: Course, plan: Plan, warm: Mask) -> bool:
+    def _is_worth_a_fine_tune(self, course: Course, plan: Plan) -> bool:
         if plan.fine_tune and not self.parts.classifier:
             problem = f"no classifier of this preset speaks '{self.taxonomy.language}'"
             raise ModelError(problem, mend="name one with `models: {classifier: ...}` in the taxonomy's file")
-        many = len(course.positive) >= max(MANY, MANY_EACH * int(warm.sum()))
-        return bool(self.parts.classifier) and (many if plan.fine_tune is None else plan.fine_tune) and int(warm.sum()) > 1
+        warm = int(self._few_shot.warm.sum())
+        many = len(course.positive) >= max(MANY, MANY_EACH * warm)
+        return bool(self.parts.classifier) and (many if plan.fine_tune is None else plan.fine_tune) and warm > 1
 
-    def _fine_tuned(self, course: Course, plan: Plan) -> tuple[FineTune, dict[str, Any]]:
+    def _fine_tuned(self, course: Course, plan: Plan) -> FineTune:
         from fewtag.models.fine_tune.search import search
 
         rung = self._fresh_fine_tune(plan.settings)
@@ -184,9 +197,7 @@ class Upper:
             raise ModelError(problem, mend="label more products of each category, or hold more out (`--set held_out=0.3`)")
         if plan.trials:
             rung.settings = search(rung, course.products, course.labels, plan.trials)
-        rung.fit(course.products, course.labels)
-        assert rung.record, "a rung that was fitted has a record"
-        return rung, asdict(rung.record)
+        return rung.fit(course.products, course.labels)
 
     def _kept_back(self, rung: FineTune, course: Course) -> HeldOut:
         """Return what few-shot heads that saw neither say of the labels that a fine-tune has not seen."""
@@ -196,11 +207,11 @@ class Upper:
 
     def _fresh_few_shot(self, tune: bool) -> FewShot:
         source = self.parts.encoder.source if tune and self.parts.encoder else None
-        return FewShot(self.taxonomy, self._encoder, source=source, folder=self._workspace.root / "few_shot", seed=self._seed)
+        return FewShot(self.taxonomy, self._encoder, source=source, folder=_folder(self._workspace.root, FewShot.stage), seed=self._seed)
 
     def _fresh_fine_tune(self, settings: TrainSettings) -> FineTune:
         assert self.parts.classifier, "a rung is only made where its body has a name"
-        source, folder = locate(self.parts.classifier), self._workspace.root / "fine_tune"
+        source, folder = locate(self.parts.classifier), _folder(self._workspace.root, FineTune.stage)
         return FineTune(self.taxonomy, source, settings=settings, seed=self._seed, folder=folder)
 
 
@@ -214,3 +225,8 @@ def shown(zero_shot: Array, held: HeldOut, hidden: Mask, warm: Mask) -> Held:
     hidden, among = hidden[rows][:, warm], held.among(warm)
     below, above = (np.where(hidden, SILENT, each) for each in (zero_shot[rows][:, warm], among.log_probabilities[rows]))
     return Held(below, above, among.known[rows] | hidden, among.gold[rows])
+
+
+def _folder(root: Path, stage: Stage) -> Path:
+    """Return where a rung keeps what is its own."""
+    return root / stage.replace("-", "_")

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fewtag.catalogue import unique_texts
-from fewtag.core import Label, Product
+from fewtag.core import Label, Product, Stage
 from fewtag.models import Probabilities
 from fewtag.models.calibrate import log_softmax
 from fewtag.models.encoder import CachedEncoder, Encoder, SentenceEncoder
@@ -61,6 +61,8 @@ class FewShot:
 
     `folder` keeps checkpoints and the tuned model until `save` copies it.
     """
+
+    stage: Final[Stage] = "few-shot"
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fewtag.catalogue import unique_texts
-from fewtag.core import Label, Product
+from fewtag.core import Label, Product, Stage
 from fewtag.errors import ModelError
 from fewtag.models import Probabilities
 from fewtag.models.calibrate import NEVER, TINY
@@ -55,6 +55,8 @@ class FineTune:
 
     On a CPU the same examples, settings and seed give the same probabilities, interrupted or not.
     """
+
+    stage: Final[Stage] = "fine-tune"
 
     def __init__(self, taxonomy: Taxonomy, source: Source, *, settings: TrainSettings | None = None, seed: int = 0, folder: Path) -> None:
         self.taxonomy, self.source, self.settings, self.seed, self.folder = taxonomy, source, settings or TrainSettings(), seed, folder
