@@ -35,8 +35,8 @@ class ModelSettings:
     encoder: str | None = None
     lm: str | None = None
     classifier: str | None = None
-    enrich: bool = False
     where: str = ""
+    enrich: bool = False
 
 
 @dataclass(frozen=True, slots=True)

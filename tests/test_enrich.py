@@ -23,7 +23,7 @@ from fewtag.parts import Parts
 from fewtag.prompts import Prompt
 from fewtag.tagger import Tagger
 from fewtag.taxonomy import Taxonomy
-from fewtag.taxonomy_file import ModelSettings
+from fewtag.taxonomy_file import ModelSettings, read_taxonomy_file
 from fewtag.workspace import Workspace
 
 SHOP = Taxonomy.from_paths(["Drinks > Tea", "Drinks > Coffee", "Pets"])
@@ -238,6 +238,21 @@ def test_words_are_asked_for_where_a_model_can_write_them_alone() -> None:
     assert not resolve(ModelSettings(lm="folder")).enrich
     with pytest.raises(ModelError, match="there is no language model to write them -> name one"):
         resolve(ModelSettings(enrich=True))
+
+
+def test_the_taxonomys_file_turns_it_on(shop: Path, run: Run) -> None:
+    file = shop / "taxonomy.yaml"
+    text = file.read_text(encoding="utf-8")
+    for said, wanted in (("true", True), ("false", False)):
+        file.write_text(text.replace("language: zh\n", f"language: zh\nmodels: {{enrich: {said}}}\n"), encoding="utf-8")
+        assert read_taxonomy_file(file).models.enrich is wanted
+    assert run("bootstrap", "taxonomy.yaml").code == 0
+    file.write_text(text.replace("language: zh\n", "language: zh\nmodels:\n  enrich: perhaps\n"), encoding="utf-8")
+    assert run("bootstrap", "taxonomy.yaml").talk == ["Error: taxonomy.yaml:6: `enrich` is 'perhaps' -> write true or false"]
+    file.write_text(text.replace("language: zh\n", "language: zh\nmodels: {enrich: true}\n"), encoding="utf-8")
+    refused = run("bootstrap", "taxonomy.yaml")
+    assert (refused.code, refused.out) == (2, "")
+    assert "taxonomy.yaml:5: `enrich` asks for words of categories, and there is no language model to write them" in refused.err
 
 
 def products(texts: Sequence[str]) -> list[Product]:
