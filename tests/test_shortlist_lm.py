@@ -315,12 +315,12 @@ def test_a_single_category_needs_no_opinion(tmp_path: Path) -> None:
 CHANNEL = Prompt.load("channel.v1")
 
 
-@pytest.mark.parametrize("per_step", [1024, 2])
+@pytest.mark.parametrize("each", [16, 1])
 def test_a_channel_weighs_each_title_behind_each_category_of_its_shortlist(
-    llama: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, per_step: int
+    llama: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, each: int
 ) -> None:
     """Worked out title by title and token by token; the likelihood of a title is no matter of how likely its category's name is."""
-    monkeypatch.setattr(shortlist_lm, "PER_CHANNEL_STEP", per_step)
+    monkeypatch.setattr(shortlist_lm, "PER_READING", each)
     texts = [*TEXTS, "dark roast  coffee beans"]  # one begins another, and blanks count once
     before = beliefs(4, MANY)
     found = scorer(tmp_path, llama, MANY, CHANNEL).reweigh(texts, before, 0.5)

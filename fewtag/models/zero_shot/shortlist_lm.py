@@ -36,8 +36,9 @@ SHORTLIST: Final = 16
 NO_PRODUCT: Final = "no product"
 PER_STEP: Final = 256
 """How many products are scored before the scores are kept."""
-PER_CHANNEL_STEP: Final = 1024
-"""The same through a channel, where each step reads the prompts of all its categories anew."""
+PER_READING: Final = 16
+"""How many texts follow a category's prompt each time that it is read, on average. With fewer the prompt costs more than the texts, with
+more each text does, as all are packed into one pass (`python benchmarks/channel.py`)."""
 LONGEST: Final = 256
 """So many letters of a product's text are asked for through a channel; what follows says less and less of its category."""
 ASKED_FIRST: Final = 512
@@ -109,7 +110,9 @@ class ShortlistScorer:
         keys = [f"{text}\n{' '.join(map(str, row))}" for text, row in zip(texts, shortlists, strict=True)]
         rows = {key: number for number, key in enumerate(keys)}
         missing = self._said.missing(keys)
-        ask, size = (self._ask_for_texts, PER_CHANNEL_STEP) if self.prompt.channel else (self._ask_for_names, PER_STEP)
+        ask, size = self._ask_for_names, PER_STEP
+        if self.prompt.channel:
+            ask, size = self._ask_for_texts, PER_READING * len(self._names) // self._width
         with bar(f"asking {self.source.name}", len(missing)) as done:
             for start in range(0, len(missing), size):
                 step = missing[start : start + size]
