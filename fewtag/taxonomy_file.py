@@ -6,7 +6,7 @@ The trap: YAML turns `true`, `1.50` and `007` into something else than their tex
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -54,6 +54,18 @@ class TaxonomyFile:
     models: ModelSettings
     prompt: str | None
     ids_made: int
+
+    def resolved(self) -> TaxonomyFile:
+        """Return it with the paths that start at the file made absolute: the catalogue, a prompt, and models that are local folders."""
+        folder, models = self.path.parent, self.models
+
+        def place(name: str | None) -> str | None:
+            own = name and (name.endswith(".j2") or (folder / name).is_dir())
+            return str((folder / name).resolve()) if name and own else name
+
+        catalogue = self.catalogue and replace(self.catalogue, file=str((folder / self.catalogue.file).resolve()))
+        models = replace(models, encoder=place(models.encoder), lm=place(models.lm), classifier=place(models.classifier))
+        return replace(self, catalogue=catalogue, models=models, prompt=place(self.prompt))
 
 
 def read_taxonomy_file(path: str | Path) -> TaxonomyFile:

@@ -19,7 +19,8 @@ from fewtag import parts
 from fewtag.models.source import Source
 from fewtag.models.zero_shot import rung as zero_shot
 from fewtag.models.zero_shot.rung import ENOUGH, LETTERS, PRIOR_STRENGTH, TEMPERATURE, ZeroShot
-from fewtag.tagger import Outcome, Tagger
+from fewtag.sweep import Outcome
+from fewtag.tagger import Tagger
 from fewtag.taxonomy import Category, Taxonomy
 
 NAMES = ("Bread", "Cheese", "Fish", "Honey")
