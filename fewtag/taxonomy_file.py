@@ -5,12 +5,11 @@ The trap: YAML turns `true`, `1.50` and `007` into something else than their tex
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.reader import ReaderError
@@ -19,6 +18,7 @@ from fewtag.catalogue_file import Columns
 from fewtag.errors import TaxonomyError, did_you_mean
 from fewtag.taxonomy import Category, Taxonomy, id_of_path
 from fewtag.workspace import write_atomically
+from fewtag.yaml_tree import parsed, round_trip, written
 
 FORMAT: Final = 1
 TOP_KEYS: Final = ("fewtag", "name", "language", "catalogue", "models", "prompt", "categories")
@@ -96,7 +96,7 @@ def write_ids(path: str | Path) -> int:
     Returns how many were written. Raises TaxonomyError where the file is wrong, WorkspaceError where it cannot be written.
     """
     reader = _Reader(str(path))
-    top = reader.load()
+    top = reader.load(round_trip)
     reader.taxonomy(top)
     for siblings, place, made in reader.without_id:
         entry = siblings[place]
@@ -110,7 +110,7 @@ def write_ids(path: str | Path) -> int:
         else:
             entry.insert(0, "id", made)
     if reader.without_id:
-        _write(top, Path(path))
+        write_atomically(Path(path), written(top).encode())
     return len(reader.without_id)
 
 
@@ -118,19 +118,19 @@ def write_taxonomy(taxonomy: Taxonomy, path: Path) -> None:
     """Write a taxonomy as a file of its own; every category stands below its first parent, which keeps their order."""
 
     def node(category: Category) -> CommentedMap:
-        written = CommentedMap(id=category.id, name=category.name)
+        entry = CommentedMap(id=category.id, name=category.name)
         for key in ("aliases", "description", "examples", "assignable", "select"):
             if value := getattr(category, key):
-                written[key] = list(value) if isinstance(value, tuple) else value
+                entry[key] = list(value) if isinstance(value, tuple) else value
         if category.parents[1:]:
-            written["parents"] = list(category.parents[1:])
+            entry["parents"] = list(category.parents[1:])
         if children := [child for child in taxonomy.children(category.id) if taxonomy.parents(child)[0] == category.id]:
-            written["children"] = [node(taxonomy[child]) for child in children]
-        return written
+            entry["children"] = [node(taxonomy[child]) for child in children]
+        return entry
 
     top = CommentedMap(fewtag=FORMAT, name=taxonomy.name, language=taxonomy.language)
     top["categories"] = [node(taxonomy[root]) for root in taxonomy.roots]
-    _write(top, path)
+    write_atomically(path, written(top).encode())
 
 
 class _Reader:
@@ -140,7 +140,7 @@ class _Reader:
         self.path = path
         self.without_id: list[tuple[CommentedSeq, int, str]] = []
 
-    def load(self) -> CommentedMap:
+    def load(self, parse: Callable[[str], Any] = parsed) -> CommentedMap:
         try:
             source = Path(self.path).read_text(encoding="utf-8-sig")
         except FileNotFoundError:
@@ -153,7 +153,7 @@ class _Reader:
         except OSError as error:
             raise TaxonomyError(f"the file cannot be read: {error.strerror}", mend="check its permissions", where=self.path) from None
         try:
-            top = _yaml().load(source)
+            top = parse(source)
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             problem = " ".join(str(error.problem or error.context).split()).split(" with value ")[0]
@@ -278,19 +278,3 @@ class _Reader:
     def fail(self, problem: str, mend: str, mapping: Mapping[str, Any] | None = None, key: str = "", line: int = 1) -> NoReturn:
         where = self.line_of(mapping, key, line) if mapping is not None else line
         raise TaxonomyError(problem, mend=mend, where=f"{self.path}:{where}")
-
-
-def _yaml() -> YAML:
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    return yaml
-
-
-def _write(top: CommentedMap, path: Path) -> None:
-    from io import StringIO
-
-    text = StringIO()
-    _yaml().dump(top, text)
-    write_atomically(path, text.getvalue().encode())
