@@ -82,6 +82,25 @@ def as_products(source: Any, settings: Columns | None = None) -> list[Product]:
     return products
 
 
+def read_products(source: Any, settings: Columns) -> Iterator[Product] | list[Product]:
+    """Give what `as_products` takes one by one where it is a file, which may be larger than memory, else as a list."""
+    if isinstance(source, str | Path):
+        return read_catalogue(replace(settings, file=str(source)))
+    return as_products(source, settings)
+
+
+def bare_products(source: Any, settings: Columns) -> list[Product]:
+    """List products without their columns, which no model reads and which are most of a large catalogue's memory.
+
+    Raises CatalogueError where there are none.
+    """
+    nothing: dict[str, str] = {}
+    bare = [Product(product.id, product.text, nothing) for product in read_products(source, settings)]
+    if not bare:
+        raise CatalogueError("there are no products", mend="give at least one")
+    return bare
+
+
 def unique_texts(products: Sequence[Product]) -> tuple[list[str], npt.NDArray[np.int64]]:
     """Return the distinct texts in the order seen, and the place of each product's text among them, (n,).
 

@@ -13,6 +13,7 @@ from typing import Final
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from fewtag.yaml_file import YamlReader, write_yaml
+from fewtag.yaml_tree import round_trip
 
 KEYS: Final = ("by", "words", "titles", "refused")
 HEAD: Final = """\
@@ -64,7 +65,7 @@ def write_enriched(path: Path, changed: Mapping[str, Entry]) -> None:
     """Put entries into the file, each in the place of its category's; the rest of the file stays as it is, comments and all."""
     if path.exists():
         reader = _Reader(path)
-        top = reader.load()
+        top = reader.load(round_trip)
     else:
         top = CommentedMap(categories=CommentedMap())
         top.yaml_set_start_comment(HEAD)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from fewtag.core import Label
-from fewtag.errors import LabelError
-from fewtag.labels import Conflict, not_taken_back, standing
+from fewtag.core import Label, Product
+from fewtag.errors import FewtagError, LabelError
+from fewtag.labels import Conflict, category_of, not_taken_back, standing
 from fewtag.status import tagged_taxonomy
 from fewtag.store import Ledger, Run
 from fewtag.taxonomy import Taxonomy
@@ -37,6 +37,23 @@ class Added:
     conflicts: tuple[Conflict, ...]
     run: int | None = None
     replaced: int = 0
+
+
+def paired(products: Sequence[Product], labels: Sequence[str | None], taxonomy: Taxonomy) -> list[tuple[Label, str]]:
+    """Return labels as said by "python", each with its product's text: of each product a category's id, path or unique name, or None.
+
+    Raises FewtagError where they are not as many as the products, or name no category that a product can have.
+
+    >>> paired([Product("1", "Assam"), Product("2", "odd")], ["Tea", None], Taxonomy.from_paths(["Tea", "Jam"]))
+    [(Label(product_id='1', category='tea', source='python', negative=False, weight=1.0), 'Assam')]
+    """
+    if len(products) != len(labels):
+        raise FewtagError(f"there are {len(products)} products and {len(labels)} labels", mend="give one label per product, or None")
+    return [
+        (Label(product.id, category_of(label, taxonomy), "python"), product.text)
+        for product, label in zip(products, labels, strict=True)
+        if isinstance(label, str)  # a frame's missing value is NaN or NA, and not None
+    ]
 
 
 def add_labels(workspace: Workspace, taxonomy: Taxonomy, batch: Sequence[tuple[Label, str]], file: Path | None = None) -> Added:

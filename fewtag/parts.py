@@ -51,6 +51,14 @@ class Parts:
         found = SentenceEncoder(encoder, revisions.get(encoder)) if encoder else None
         return cls(found, lm, text, preset.classifier_for(language), writes)
 
+    def voices(self, language: str) -> list[str]:
+        """Say in sentences which models these are, for a taxonomy in a language."""
+        if self.encoder:
+            encoder = f"encoder: {self.encoder.source.name}, with character n-grams of the catalogue beside it"
+        else:
+            encoder = f"encoder: character n-grams of the catalogue alone, as no encoder of this preset speaks '{language}'"
+        return [encoder, f"language model: {self.lm.name}" if self.lm else "language model: none, encoder scores decide alone"]
+
     @property
     def revisions(self) -> dict[str, str]:
         """Return the revision of each model by its name."""
@@ -61,4 +69,9 @@ class Parts:
     def identity(self) -> ModelIdentity:
         """Name the parts as the ledger keeps them."""
         names = " + ".join(self.revisions) or "character n-grams"
-        return ModelIdentity(names, " + ".join(self.revisions.values()), self.prompt.hash if self.prompt else "")
+        return ModelIdentity(names, " + ".join(self.revisions.values()), self.prompt_hash)
+
+    @property
+    def prompt_hash(self) -> str:
+        """Return what the prompt is known by; empty where there is none."""
+        return self.prompt.hash if self.prompt else ""

@@ -1,4 +1,4 @@
-"""What keeps a propagation from being repeated, and from writing over what a trained model knows better.
+"""Spreads labels into the ledger, and takes that back; what keeps it from being repeated, and from writing over what is known better.
 
 The trap: whether anything has changed is not a matter of labels alone. A training or an undo in between has put other tags in the place of
 what was spread, so only what the last run of all of these kinds was counts.
@@ -7,11 +7,12 @@ what was spread, so only what the last run of all of these kinds was counts.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from fewtag.core import Tag
+from fewtag.core import Product, Tag
 from fewtag.errors import WorkspaceError
+from fewtag.learner import Learner, digest
 from fewtag.store import SWEEPS, Ledger, Run
 from fewtag.taxonomy import Taxonomy
 from fewtag.workspace import Workspace
@@ -27,6 +28,27 @@ class Propagation:
     run: int = 0
     left_alone: int = 0
     unchanged: bool = False
+
+
+def spread_labels(
+    learner: Learner, ledger: Ledger, catalogue: Sequence[Product], precision: float, dry_run: bool
+) -> tuple[list[Tag], Propagation]:
+    """Return the tags that the ledger's labels give to the products of a catalogue, and what came of that; unless `dry_run`, keep them."""
+    taxonomy, labels = learner.taxonomy, learner.labels(ledger)
+    fingerprint = digest([learner.fitted, repr(labels), str(precision)])
+    if not dry_run and (earlier := done_already(ledger, fingerprint)):
+        return [stored.tag for stored in ledger.written_by(earlier)], Propagation(earlier.id, unchanged=True)
+    found = learner.ladder.propagate(catalogue, *labels, precision)
+    kept = less_sure(found, (stored.tag for stored in ledger.latest()), taxonomy.primary)
+    found = [tag for tag in found if tag.product_id not in kept]
+    outcome = Propagation(left_alone=len(kept))
+    if dry_run:
+        return found, outcome
+    run = ledger.start_run("propagate", fingerprint, taxonomy.version, learner.seed, {"precision": precision})
+    if not ledger.tagged_count(run):  # a kill may have come between the tags and the end
+        ledger.add_tags(run, learner.ladder.parts.identity, found)
+    ledger.finish_run(run)
+    return found, replace(outcome, run=run.id)
 
 
 def done_already(ledger: Ledger, fingerprint: str) -> Run | None:

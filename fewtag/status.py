@@ -92,6 +92,14 @@ def read_status(workspace: Workspace) -> Status:
         return replace(status_of(ledger, taxonomy, learnt["training"]), waiting=len(heeded ^ to_heed))
 
 
+def noted_place(source: Any, workspace: Workspace) -> str:
+    """Return where a file lies, from the workspace's folder on where it is below that: so both can be moved together; of no file, ""."""
+    if not isinstance(source, str | Path):
+        return ""
+    file, home = Path(source).resolve(), workspace.root.resolve().parent
+    return str(file.relative_to(home) if file.is_relative_to(home) else file)
+
+
 def columns_of(run: Row[Any], workspace: Workspace) -> Columns:
     """Return where a bootstrap's catalogue lies and what its columns are; it was noted from the workspace's own folder on."""
     columns = Columns(**json.loads(run.settings)["columns"])

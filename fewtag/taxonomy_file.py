@@ -6,7 +6,7 @@ The trap: ids outlive names, so those made from paths are written down before a 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -15,6 +15,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from fewtag.catalogue_file import Columns
 from fewtag.taxonomy import Category, Taxonomy, id_of_path
 from fewtag.yaml_file import YamlReader, write_yaml
+from fewtag.yaml_tree import round_trip
 
 FORMAT: Final = 1
 TOP_KEYS: Final = ("fewtag", "name", "language", "catalogue", "models", "prompt", "categories")
@@ -50,6 +51,20 @@ class TaxonomyFile:
     prompt: str | None
     ids_made: int
 
+    def resolved(self) -> TaxonomyFile:
+        """Return it with the paths that start at the file made absolute: the catalogue, a prompt, and models that are local folders."""
+        folder, models = self.path.parent, self.models
+        catalogue = self.catalogue and replace(self.catalogue, file=str((folder / self.catalogue.file).resolve()))
+        encoder, lm, classifier = (local(name, folder) for name in (models.encoder, models.lm, models.classifier))
+        models = replace(models, encoder=encoder, lm=lm, classifier=classifier)
+        return replace(self, catalogue=catalogue, models=models, prompt=local(self.prompt, folder))
+
+
+def local(name: str | None, start: Path) -> str | None:
+    """Return the absolute path of a folder or a prompt's file that is named from `start` on; any other name as it is."""
+    own = name and (name.endswith(".j2") or (start / name).is_dir())
+    return str((start / name).resolve()) if name and own else name
+
 
 def read_taxonomy_file(path: str | Path) -> TaxonomyFile:
     """Read a taxonomy.yaml.
@@ -79,7 +94,7 @@ def write_ids(path: str | Path) -> int:
     Returns how many were written. Raises TaxonomyError where the file is wrong, WorkspaceError where it cannot be written.
     """
     reader = _Reader(str(path))
-    top = reader.load()
+    top = reader.load(round_trip)
     reader.taxonomy(top)
     for siblings, place, made in reader.without_id:
         entry = siblings[place]

@@ -61,6 +61,12 @@ class Training:
         """The revision of an encoder tuned before, which this training has kept or started from; empty where there was none."""
         return next((step.record["tuned_before"] for step in self.steps if step.stage == "few-shot"), "")
 
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What a run whose tags come from it notes: how many labels there were, what each rung was told, and what came of that."""
+        rungs = [{"stage": step.stage, "held_out": step.held_out, "accuracy": step.accuracy, **step.record} for step in self.steps]
+        return {"labels": self.labels, "rungs": rungs}
+
     @classmethod
     def of_json(cls, about: dict[str, Any]) -> Training:
         """Read back what `dataclasses.asdict` made."""

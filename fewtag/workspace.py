@@ -8,8 +8,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import socket
 import sys
+import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -82,6 +85,13 @@ class Workspace:
             ignore.write_text("*\n", encoding="utf-8")
             write_atomically(workspace._about, json.dumps({"format": FORMAT}).encode())
         return workspace
+
+    @classmethod
+    def temporary(cls, owner: object) -> Workspace:
+        """Make a workspace that goes when its owner goes."""
+        folder = tempfile.mkdtemp(prefix="fewtag-")
+        weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+        return cls.create(Path(folder))
 
     @classmethod
     def home(cls, start: Path, explicit: str | Path | None = None) -> Path:

@@ -5,18 +5,17 @@ The trap: YAML turns `true`, `1.50` and `007` into something else than their tex
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from io import StringIO
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.reader import ReaderError
 
 from fewtag.errors import TaxonomyError, did_you_mean
 from fewtag.workspace import write_atomically
+from fewtag.yaml_tree import parsed, written
 
 SYNTAX_MENDS: Final = (
     ("duplicate key", "take one of the two away"),
@@ -33,8 +32,8 @@ class YamlReader:
         """Take the file, and what to do where it is empty, or is no mapping."""
         self.path, self._mend_empty, self._mend_shape = path, mend_empty, mend_shape
 
-    def load(self) -> CommentedMap:
-        """Parse the file."""
+    def load(self, parse: Callable[[str], Any] = parsed) -> CommentedMap:
+        """Parse the file; what is to be written back wants `round_trip` for `parse`."""
         try:
             source = Path(self.path).read_text(encoding="utf-8-sig")
         except FileNotFoundError:
@@ -47,7 +46,7 @@ class YamlReader:
         except OSError as error:
             raise TaxonomyError(f"the file cannot be read: {error.strerror}", mend="check its permissions", where=self.path) from None
         try:
-            top = _yaml().load(source)
+            top = parse(source)
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             problem = " ".join(str(error.problem or error.context).split()).split(" with value ")[0]
@@ -109,14 +108,4 @@ class YamlReader:
 
 def write_yaml(top: CommentedMap, path: Path) -> None:
     """Write a file whole or not at all."""
-    text = StringIO()
-    _yaml().dump(top, text)
-    write_atomically(path, text.getvalue().encode())
-
-
-def _yaml() -> YAML:
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    return yaml
+    write_atomically(path, written(top).encode())

@@ -8,12 +8,12 @@ import pytest
 
 from fewtag.errors import ModelError
 from fewtag.models.presets import PRESETS, Preset, resolve
-from fewtag.models.source import EMBEDDED
+from fewtag.models.source import EMBEDDED, PRODUCT_ENCODER
 from fewtag.taxonomy_file import ModelSettings
 
 ENGLISH, CHINESE = frozenset({"en"}), frozenset({"zh"})
 DESIGN = {
-    "embedded": Preset("all-MiniLM-L6-v2", None, "all-MiniLM-L6-v2", ENGLISH, ENGLISH),
+    "embedded": Preset("product-minilm", None, "all-MiniLM-L6-v2", ENGLISH, ENGLISH),
     "small": Preset(
         "sentence-transformers/all-MiniLM-L6-v2",
         "HuggingFaceTB/SmolLM2-135M",
@@ -34,7 +34,7 @@ def test_the_table_is_the_one_that_the_design_names() -> None:
 def test_nothing_said_is_the_preset_that_needs_no_network() -> None:
     for nothing in (ModelSettings(), ModelSettings(preset="embedded"), ModelSettings(preset="")):
         preset = resolve(nothing)
-        assert (preset.encoder, preset.lm, preset.classifier) == (EMBEDDED, None, EMBEDDED)
+        assert (preset.encoder, preset.lm, preset.classifier) == (PRODUCT_ENCODER, None, EMBEDDED)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from fewtag.ladder import Ladder
 from fewtag.models.lm.model import LanguageModel
 from fewtag.models.source import Source
 from fewtag.store import Ledger, ModelIdentity, Run
-from fewtag.tagger import Outcome
+from fewtag.sweep import Outcome
 from fewtag.taxonomy import Category
 
 PATHS = ["饮料 > 茶叶", "饮料 > 咖啡", "日用 > 香皂", "日用 > 毛巾"]
@@ -79,7 +79,6 @@ def test_the_taggers_methods_are_these_and_no_others() -> None:
         "from_file": ["path", "preset", "encoder", "lm", "arguments"],
         "history": ["self", "product_id"],
         "is_outdated": ["self"],
-        "last_run": ["self"],
         "load": ["folder", "workspace"],
         "look": ["self"],
         "open": ["workspace"],

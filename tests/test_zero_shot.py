@@ -22,7 +22,8 @@ from fewtag.models.zero_shot import shortlist_lm
 from fewtag.models.zero_shot.rung import ENOUGH, LETTERS, PRIOR_STRENGTH, TEMPERATURE, ZeroShot
 from fewtag.models.zero_shot.shortlist_lm import ShortlistScorer, asked_first
 from fewtag.prompts import Prompt
-from fewtag.tagger import Outcome, Tagger
+from fewtag.sweep import Outcome
+from fewtag.tagger import Tagger
 from fewtag.taxonomy import Category, Taxonomy
 
 NAMES = ("Bread", "Cheese", "Fish", "Honey")

@@ -66,9 +66,12 @@ class Sureness:
         return cls(centre, width, found[1:], float(found[0]))
 
     def __call__(self, signs: Float) -> Float:
-        """Return the probability of being right, (n,); signs beyond any that were learnt from count as the furthest of those."""
+        """Return the probability of being right, (n,); signs beyond any that were learnt from count as the furthest of those.
+
+        It is rounded, as a threshold is one of these numbers: what differs by the last bit alone must not stop at it.
+        """
         scaled = np.clip((signs - self.centre) / self.width, -4, 4)
-        result: Float = 1 / (1 + np.exp(-(scaled @ self.weights + self.bias)))
+        result: Float = np.round(1 / (1 + np.exp(-(scaled @ self.weights + self.bias))), 6)
         return result
 
 
