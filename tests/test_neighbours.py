@@ -312,10 +312,10 @@ def test_a_category_with_few_labels_takes_its_usual_distance_from_all() -> None:
     assert usual_similarity(cosines, owner, 3).tolist() == pytest.approx([(4 * 0.9 + 4 * 0.5) / 8, 0.5, 0.5])
 
 
-def test_signs_that_differ_by_the_last_bit_are_equally_sure() -> None:
-    signs = np.random.default_rng(0).normal(size=(30, 4))
-    sureness = Sureness.learn(signs, np.ones(30, dtype=bool))
-    assert (sureness(signs * (1 - 1e-9)) == sureness(signs * (1 + 1e-9))).all()
+def test_signs_of_which_nothing_was_learnt_make_no_tag_less_sure() -> None:
+    sureness = Sureness(np.zeros(1), np.ones(1), np.array([1e-9]), bias=3.0)
+    assert sureness(np.array([[-3.0], [3.0]])).tolist() == [pytest.approx(1 / (1 + np.exp(-3)), abs=1e-6)] * 2
+    assert len(set(sureness(np.array([[-3.0], [3.0]])).tolist())) == 1
 
 
 def test_sureness_grows_with_every_sign_that_tells_and_ignores_one_that_misleads() -> None:

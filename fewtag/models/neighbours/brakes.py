@@ -68,7 +68,7 @@ class Sureness:
     def __call__(self, signs: Float) -> Float:
         """Return the probability of being right, (n,); signs beyond any that were learnt from count as the furthest of those.
 
-        It is rounded, as a threshold is one of these numbers: what differs by the last bit alone must not stop at it.
+        It is rounded, as a threshold is one of these numbers: what differs in no digit that means anything must not stop at it.
         """
         scaled = np.clip((signs - self.centre) / self.width, -4, 4)
         result: Float = np.round(1 / (1 + np.exp(-(scaled @ self.weights + self.bias))), 6)
