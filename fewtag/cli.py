@@ -121,8 +121,8 @@ def bootstrap(
         talk(f"Categories without an id are known by their paths; the ids could not be written into {taxonomy}: {error.problem}")
     if outcome.unchanged:
         talk("Nothing has changed since the last run: its tags stand.")
-    elif asked := tagger.asked():
-        talk(asked)
+    elif tagger.consulted:
+        talk(str(tagger.consulted))
     if outcome.mostly_open and precision > LOW_PRECISION:
         talk(f"Most products are left open: --precision {LOW_PRECISION} tags more of them, less surely.")
     if outcome.relearnt:
@@ -157,8 +157,8 @@ def status(workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
         typer.echo(f"{found.tagged} tagged, {found.backed_off} backed off to a parent, {found.abstained} left open; {labels}")
         for stage, model, count in found.voices:
             typer.echo(f"{count} by {stage} ({model})")
-        if found.asked:
-            typer.echo("language model asked about {:,} of {:,} different titles".format(*found.asked))
+        if found.consulted:
+            typer.echo(str(found.consulted))
         if found.branches:
             print_branches(found.branches)
         typer.echo(f"\n{'tags':>7}  {'confidence':>10}  category")

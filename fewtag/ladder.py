@@ -27,6 +27,7 @@ from fewtag.models.neighbours.rung import Neighbours
 from fewtag.models.zero_shot.rung import Evidence, ZeroShot
 from fewtag.models.zero_shot.shortlist_lm import ShortlistScorer
 from fewtag.parts import Parts
+from fewtag.status import Consulted
 from fewtag.store import ModelIdentity
 from fewtag.tagger_folder import SPOKEN, TRAINING
 from fewtag.taxonomy import Taxonomy
@@ -74,9 +75,9 @@ class Ladder:
         return replace(found, name=f"{found.name} + {self.parts.classifier}, fine-tuned") if classified else found
 
     @property
-    def asked(self) -> tuple[int, int] | None:
-        """About how many of the catalogue's texts the language model was asked, and how many there are; None where there is no model."""
-        return self._zero_shot.asked
+    def consulted(self) -> Consulted | None:
+        """How the language model is heeded; None where there is none."""
+        return self._zero_shot.consulted
 
     def speak(self, spoken: Taxonomy) -> None:
         """Give the zero-shot rung more words of the same categories; what it has learnt with others goes."""
@@ -84,9 +85,9 @@ class Ladder:
         self._zero_shot = ZeroShot(spoken, self._encoder, lm=self._lm, seed=self._seed)
 
     def fit(self, products: Sequence[Product]) -> Ladder:
-        """Let the zero-shot rung learn from products without labels."""
+        """Let the zero-shot rung learn from products; of labels that were learnt before it takes the weight of the language model."""
         self._prepare(products)
-        self._zero_shot.fit(products)
+        self._zero_shot.fit(products, [label for label, _ in self.learnt])
         return self
 
     def train(
@@ -104,6 +105,7 @@ class Ladder:
         course, upper = Course(products, labels, catalogue), self._fresh_upper()
         training, shift = None, np.zeros_like(self._shift)
         if course.positive:
+            self._zero_shot.heed(catalogue, course.positive)
             heard = upper.train(course, plan, self._log_zero_shot, self._upper)
             sample = sampled(catalogue, COUNTED) or products
             zero_shot = self._log_zero_shot(sample)
@@ -117,8 +119,9 @@ class Ladder:
         self.learnt = [(label, texts[label.product_id]) for label in course.taught]
         return training
 
-    def forget(self) -> None:
-        """Unlearn what labels have taught; the zero-shot rung stays."""
+    def forget(self, catalogue: Sequence[Product]) -> None:
+        """Unlearn what labels have taught; of the zero-shot rung that is the weight of the language model."""
+        self._zero_shot.heed(catalogue, ())
         self._upper, self.training, self._verdicts, self.learnt = self._fresh_upper(), None, Verdicts(), []
         self._shift = np.zeros_like(self._shift)
 

@@ -79,7 +79,7 @@ class Learner:
         """Learn from the labels that hold, unless that has been done with just these; `tags` is what sure tags weigh beside a label's 1."""
         products, labels = self.labels(ledger)
         if self.trained and not labels:  # all that it was trained on has been taken back
-            self.ladder.forget()
+            self.ladder.forget(catalogue)
             self.trained = ""
             return
 

@@ -54,13 +54,37 @@ class BranchStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Consulted:
+    """How a language model is heeded: about how many of the catalogue's different texts it was asked, and with which weight its opinion
+    counts beside the encoder's; `by_labels` says that labels found that weight, and not its agreement with the encoder.
+
+    >>> print(Consulted(512, 6000, 0.0, by_labels=True))
+    language model: asked about 512 of 6,000 different titles; its opinion has no weight, as labels are better met without it
+    """
+
+    texts: int
+    of: int
+    weight: float
+    by_labels: bool
+
+    def __str__(self) -> str:
+        asked = f"language model: asked about {self.texts:,} of {self.of:,} different titles"
+        if not self.weight:
+            reason = "labels are better met without it" if self.by_labels else "it agrees with the encoder hardly more than chance would"
+            return f"{asked}; its opinion has no weight, as {reason}"
+        reason = "as labels are met best" if self.by_labels else "by how far it agrees with the encoder"
+        rest = "" if self.texts == self.of else "; the others' likeliest category is too far ahead for it to change"
+        return f"{asked}, with a weight of {self.weight:.2f}, {reason}{rest}"
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The latest bootstrap, and the tags and labels that hold now; of `labels`, `conflicts` products have some that contradict others.
 
     `finished` is None while a run is under way, or where it was interrupted; `voices` are stage, model and how many tags they gave,
     and `training` is what the last training came to, as `Training` (`training.py`) has it; None where there was none.
-    `branches` tell of it root by root; `waiting` is how many labels were given or taken back since. `asked` is about how many of the
-    catalogue's different texts the language model was asked, and how many there are; None where there is no model.
+    `branches` tell of it root by root; `waiting` is how many labels were given or taken back since. `consulted` is None
+    where there is no language model.
     """
 
     taxonomy: str
@@ -77,7 +101,7 @@ class Status:
     branches: tuple[BranchStatus, ...]
     categories: tuple[CategoryStatus, ...]
     waiting: int = 0
-    asked: tuple[int, int] | None = None
+    consulted: Consulted | None = None
 
 
 def read_status(workspace: Workspace) -> Status:
@@ -155,7 +179,7 @@ def status_of(ledger: Ledger, taxonomy: Taxonomy, training: dict[str, Any] | Non
         training,
         tuple(_branch(each, taxonomy) for each in training["branches"]) if training else (),
         tuple(rows),
-        asked=json.loads(run.settings).get("asked"),
+        consulted=Consulted(**consulted) if (consulted := json.loads(run.settings).get("consulted")) else None,
     )
 
 

@@ -36,7 +36,7 @@ from fewtag.parts import Parts
 from fewtag.progress import bar
 from fewtag.propagation import Propagation, spread_labels, take_back_spread
 from fewtag.score_sheet import Scores, Sheet
-from fewtag.status import columns_of, noted_place, taxonomy_file_of
+from fewtag.status import Consulted, columns_of, noted_place, taxonomy_file_of
 from fewtag.store import SWEEPS, Ledger, StoredTag
 from fewtag.sweep import Outcome, Sweep
 from fewtag.tagger_folder import TAXONOMY, SavedTagger, is_saved, read_saved, replacing_folder, whole, write_saved
@@ -143,12 +143,10 @@ class Tagger:
         asked = [self.taxonomy[facet.id].name for facet in self.taxonomy.facets[1:] if facet.id]
         return [*said, f"facets not tagged yet: {', '.join(asked)}"] if asked else said
 
-    def asked(self) -> str:
-        """Say about how many of the catalogue's titles the language model was asked, and why not about the others; nothing without one."""
-        if not (asked := self._ladder.asked):
-            return ""
-        rest = "" if asked[0] == asked[1] else ": the others' likeliest category is too far ahead for its opinion to change"
-        return f"The language model was asked about {asked[0]:,} of {asked[1]:,} different titles{rest}."
+    @property
+    def consulted(self) -> Consulted | None:
+        """How the language model is heeded, and about how much of the catalogue it was asked; None where there is none."""
+        return self._ladder.consulted
 
     def doubts(self) -> list[str]:
         """Say what is allowed, but makes tags worse, in the catalogue's file and in the taxonomy."""
@@ -394,7 +392,7 @@ class Tagger:
             "preset": self.settings.preset,
             "columns": asdict(columns),
             "taxonomy": noted_place(self.file, self.workspace),
-            "asked": self._ladder.asked,
+            "consulted": asdict(self.consulted) if self.consulted else None,
         } | ({"trained": learner.trained, **training.notes} if training else {})
         return Sweep(kind, fingerprint, settings, self.seed, self._ladder.identity)(ledger, self.taxonomy, catalogue, self._tagged)
 

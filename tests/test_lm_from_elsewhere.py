@@ -13,6 +13,7 @@ from conftest import Run
 from test_cli import edit, stored
 from test_lm import save
 
+from fewtag.models.zero_shot.shortlist_lm import ShortlistScorer
 from fewtag.store import Ledger, ModelIdentity
 
 
@@ -32,7 +33,10 @@ def scores() -> dict[str, dict[str, float]]:
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "t5"])
-def test_a_bootstrap_listens_to_a_model_folder_and_names_it(folders: dict[str, Path], kind: str, shop: Path, run: Run) -> None:
+def test_a_bootstrap_listens_to_a_model_folder_and_names_it(
+    folders: dict[str, Path], kind: str, shop: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ShortlistScorer, "weight", lambda *_: 0.5)  # by its random weights it would have none
     with (shop / "products.csv").open("a", encoding="utf-8") as file:
         file.write("A13,绿茶 咖啡 橙汁 礼盒,\n")  # as much a tea as a coffee or a juice
     assert run("bootstrap", "taxonomy.yaml").code == 0
@@ -41,9 +45,10 @@ def test_a_bootstrap_listens_to_a_model_folder_and_names_it(folders: dict[str, P
     said = run("bootstrap", "taxonomy.yaml", "--lm", "mine")
     assert (said.code, said.out[:12]) == (0, "13 products:")
     assert f"language model: {folders[kind]}" in said.talk
-    assert "The language model was asked about 13 of 13 different titles." in said.talk
-    assert json.loads(run("status", "--json").out)["asked"] == [13, 13]
-    assert "language model asked about 13 of 13 different titles" in run("status").out
+    told = "language model: asked about 13 of 13 different titles, with a weight of 0.50, by how far it agrees with the encoder"
+    assert told in said.talk
+    assert json.loads(run("status", "--json").out)["consulted"] == {"texts": 13, "of": 13, "weight": 0.5, "by_labels": False}
+    assert told in run("status").out
     assert model_of("A1").name == f"{folders[kind]}"
     assert len(model_of("A1").revision) == 64  # the SHA-256 of its weights
     assert max(abs(scores()["A13"][each] - without["A13"][each]) for each in ("tea", "饮料/咖啡", "juice")) > 1e-3

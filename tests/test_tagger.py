@@ -70,7 +70,6 @@ def test_the_tagger_is_made_of_a_taxonomy_and_settings_by_name() -> None:
 def test_the_taggers_methods_are_these_and_no_others() -> None:
     found = {name: list(inspect.signature(value).parameters) for name, value in inspect.getmembers(Tagger, callable) if name[0] != "_"}
     assert found == {
-        "asked": ["self"],
         "bootstrap": ["self", "products"],
         "doubts": ["self"],
         "evaluate": ["self", "products", "gold"],

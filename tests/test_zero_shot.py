@@ -6,7 +6,7 @@ texts are zeros and ones and share no n-gram with the categories, so the letters
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,12 +16,14 @@ import pytest
 from test_models import MODELS, TEXTS, WITHOUT_LABELS, WordEncoder, drawn, products
 
 from fewtag import parts
+from fewtag.core import Label, Product
 from fewtag.models.source import Source
 from fewtag.models.zero_shot import rung as zero_shot
 from fewtag.models.zero_shot import shortlist_lm
 from fewtag.models.zero_shot.rung import ENOUGH, LETTERS, PRIOR_STRENGTH, TEMPERATURE, ZeroShot
 from fewtag.models.zero_shot.shortlist_lm import ShortlistScorer, asked_first
 from fewtag.prompts import Prompt
+from fewtag.status import Consulted
 from fewtag.sweep import Outcome
 from fewtag.tagger import Tagger
 from fewtag.taxonomy import Category, Taxonomy
@@ -279,6 +281,7 @@ def test_of_a_large_catalogue_the_language_model_is_asked_where_its_opinion_can_
 ) -> None:
     """Bread leads by 0 to 6 nats, and the model, at its weight of a half, takes between 0 and 1 from that, whatever the lead."""
     monkeypatch.setattr(shortlist_lm, "ASKED_FIRST", 40)
+    monkeypatch.setattr(ShortlistScorer, "weight", lambda *_: 0.5)
     log_scores = {code(number): number / 100 for number in range(600)}
     encoder = PlannedEncoder({text: [lead * TEMPERATURE, 0, 0, 0] for text, lead in log_scores.items()})
 
@@ -290,8 +293,9 @@ def test_of_a_large_catalogue_the_language_model_is_asked_where_its_opinion_can_
 
     rung, lm = fitted(list(log_scores), "one")
     assert 0.9 < rung._reach <= 1.01
-    asked, of = rung.asked or (0, 0)
-    assert (of, asked) == (600, sum(any(text in prompt for prompt in lm.asked) for text in log_scores))
+    assert rung.consulted
+    asked = rung.consulted.texts
+    assert (rung.consulted.of, asked) == (600, sum(any(text in prompt for prompt in lm.asked) for text in log_scores))
     believed = {text: rung._believed(rung._view([text])) for text in log_scores}
     near = {text for text in believed if np.diff(np.sort(believed[text][0])[-2:])[0] <= rung._reach}
     heard = {text for text in believed if not np.array_equal(rung.lm.reweigh([text], believed[text], 0.5, rung._reach), believed[text])}
@@ -301,12 +305,88 @@ def test_of_a_large_catalogue_the_language_model_is_asked_where_its_opinion_can_
     # Neither the order of the catalogue nor the size of batches changes anything, nor does a tagger that is saved and loaded.
     monkeypatch.setattr(zero_shot, "BATCH", 7)
     again, _ = fitted(list(log_scores)[::-1], "two")
-    assert (again._reach, again.asked) == (rung._reach, rung.asked)
+    assert (again._reach, again.consulted) == (rung._reach, rung.consulted)
     (tmp_path / "saved").mkdir()
     rung.save(tmp_path / "saved")
     loaded = ZeroShot(FLAT, encoder, lm=rung.lm).load(tmp_path / "saved")
-    assert (loaded._reach, loaded.asked) == (rung._reach, rung.asked)
+    assert (loaded._reach, loaded.consulted) == (rung._reach, rung.consulted)
     assert np.array_equal(loaded.predict_proba(products(list(log_scores))), rung.predict_proba(products(list(log_scores))))
+
+
+@dataclass
+class PlannedLM:
+    """A language model that lifts one name by three nats for each text of its plan."""
+
+    plan: Mapping[str, str]
+    asked: set[str] = field(default_factory=set)
+
+    def score(self, prompts: Sequence[str], labels: Sequence[str], *, chat: bool = False) -> npt.NDArray[np.float32]:
+        texts = [next((text for text in self.plan if text in prompt), "") for prompt in prompts]
+        self.asked |= set(texts) - {""}
+        return np.array([[3.0 * (label == f" {self.plan.get(text)}") for label in labels] for text in texts], dtype=np.float32)
+
+    def score_shortlists(
+        self, prompts: Sequence[str], labels: Sequence[str], shortlists: npt.NDArray[np.int64], *, chat: bool = False
+    ) -> npt.NDArray[np.float32]:
+        return np.take_along_axis(self.score(prompts, labels, chat=chat), shortlists, axis=1)
+
+
+@pytest.fixture
+def doubtful(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[PlannedLM], ZeroShot]:
+    """A rung, not fitted yet, whose encoder finds bread in even texts and cheese in odd ones; three of ten texts it gets wrong."""
+    monkeypatch.setattr(shortlist_lm, "ASKED_FIRST", 200)
+    encoder = PlannedEncoder({text: [seen * TEMPERATURE for seen in SEEN[number % 2]] for number, text in enumerate(MANY_CODES)})
+
+    def make(lm: PlannedLM) -> ZeroShot:
+        scorer = ShortlistScorer(IGNORANT, Prompt.load("category.v1"), FLAT, tmp_path / str(id(lm)))
+        scorer._lm = lm  # type: ignore[assignment]
+        return ZeroShot(FLAT, encoder, lm=scorer)
+
+    return make
+
+
+MANY_CODES = [code(number) for number in range(400)]
+SEEN = ([1.5, 0.5, 0, 0], [0.5, 1.5, 0, 0])
+TRUTH = {text: NAMES[(number + (number % 10 < 3)) % 2] for number, text in enumerate(MANY_CODES)}
+LABELS = [Label(text, FLAT.find(TRUTH[text]), "ann") for text in MANY_CODES[:100]]
+ITEMS = [Product(text, text) for text in MANY_CODES]
+
+
+def test_a_language_model_that_agrees_no_more_than_chance_is_asked_first_and_then_no_more(
+    doubtful: Callable[[PlannedLM], ZeroShot],
+) -> None:
+    rng = np.random.default_rng(0)
+    lm = PlannedLM({text: str(rng.choice(NAMES)) for text in MANY_CODES})
+    rung = doubtful(lm).fit(ITEMS)
+    assert rung.consulted == Consulted(200, 400, 0.0, by_labels=False)
+    assert lm.asked == set(asked_first(MANY_CODES))
+    without = ZeroShot(FLAT, rung.encoder).fit(ITEMS)
+    np.testing.assert_array_equal(rung.predict_proba(ITEMS), without.predict_proba(ITEMS))
+
+
+def test_without_labels_a_model_counts_by_how_far_it_agrees_and_with_labels_by_what_they_say(
+    doubtful: Callable[[PlannedLM], ZeroShot],
+) -> None:
+    knowing = doubtful(PlannedLM(TRUTH)).fit(ITEMS)
+    assert knowing.consulted
+    assert (0.02 <= knowing.consulted.weight <= 0.2, knowing.consulted.by_labels) == (True, False)
+    knowing.heed(ITEMS, LABELS)
+    assert knowing.consulted.weight == 1.0  # the most that there is, as it is always right
+    assert knowing.consulted.by_labels
+    heard = np.concatenate([knowing._calibrated(view) for view in knowing._views(MANY_CODES)])
+    assert [NAMES[column] for column in heard.argmax(axis=1)] == list(TRUTH.values())
+    knowing.heed(ITEMS, LABELS[:29])  # too few to say
+    assert knowing.consulted == doubtful(PlannedLM(TRUTH)).fit(ITEMS).consulted
+
+
+def test_a_model_that_labels_are_better_met_without_has_no_weight_however_far_it_agrees(doubtful: Callable[[PlannedLM], ZeroShot]) -> None:
+    misled = {text: NAMES[number % 2] if number % 10 < 5 else NAMES[2] for number, text in enumerate(MANY_CODES)}
+    before = doubtful(PlannedLM(misled)).fit(ITEMS).consulted
+    after = doubtful(PlannedLM(misled)).fit(ITEMS, LABELS).consulted
+    assert before
+    assert before.weight > 0.1
+    assert after
+    assert (after.weight, after.by_labels) == (0.0, True)
 
 
 def test_where_the_encoder_knows_all_is_tagged() -> None:

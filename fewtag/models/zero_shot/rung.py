@@ -10,7 +10,7 @@ all of them are on average.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,8 +25,9 @@ from fewtag.models.encoder import Encoder
 from fewtag.models.ngrams import CharacterNgrams
 from fewtag.models.verbalise import Phrases, keywords, sentences
 from fewtag.models.zero_shot.discriminant import Discriminant, Moments
-from fewtag.models.zero_shot.shortlist_lm import ShortlistScorer, asked_first, in_reach
+from fewtag.models.zero_shot.shortlist_lm import ENOUGH_LABELS, ShortlistScorer, asked_first, in_reach
 from fewtag.progress import bar
+from fewtag.status import Consulted
 from fewtag.taxonomy import Taxonomy
 
 Array = npt.NDArray[np.float32]
@@ -47,7 +48,6 @@ MAX_SCALE: Final = 0.25
 """The discriminant is scaled to the spread of what it learnt from: by .03 to .16 on real catalogues, by more where it is noise."""
 ENOUGH: Final = 50
 """Of a catalogue with so many texts, half of what it teaches is believed: a handful of products, or one kind of them, is no catalogue."""
-LM: Final = 0.5
 DOUBT: Final = 1e-6
 """This share goes to all categories alike: without a label nothing is certain, however a probability is rounded."""
 
@@ -119,11 +119,14 @@ class ZeroShot:
         self._sharpness = 1.0
         self._trust = 0.0
         self._reach = np.inf
-        self.asked: tuple[int, int] | None = None
-        """About how many of the catalogue's texts the language model was asked, and how many there are; None where there is no model."""
+        self.consulted: Consulted | None = None
+        """How the language model is heeded, and about how much of the catalogue it was asked; None where there is none."""
 
     def fit(self, products: Sequence[Product], labels: Sequence[Label] = ()) -> ZeroShot:
-        """Learn the catalogue's n-grams, the voices' bias and the discriminant from products; labels are not used by this rung."""
+        """Learn the catalogue's n-grams, the voices' bias and the discriminant from products.
+
+        Labels name some of these by id; they tell how much the language model's opinion is worth, and nothing else.
+        """
         texts, _ = unique_texts(products)
         phrases = [keywords(self.taxonomy, category) for category in self.classes_]
         self.ngrams.fit(texts, [text for each in phrases for text in (*each.whole, *each.parts)])
@@ -132,7 +135,7 @@ class ZeroShot:
             self._meaning = Prototypes.of([sentences(self.taxonomy, category) for category in self.classes_], self.encoder.encode)
         self._trust = len(texts) / (len(texts) + ENOUGH)
         self._log_prior = self._bias(texts)
-        self._reach = self._opinions_reach(texts)
+        self._consult(texts, products, labels)
         self._discriminant = self._self_train(texts)
         self._sharpness = self._sharpen(_sample(texts))
         return self
@@ -156,12 +159,35 @@ class ZeroShot:
             total += len(view.texts) * np.exp(batch_prior(self._scores(view)))
         return np.log(total / len(texts) + TINY).astype(np.float32)
 
-    def _opinions_reach(self, texts: Sequence[str]) -> float:
-        """Ask the language model about some products first, and return the lead beyond which it need not be asked about the others."""
+    def weight(self, products: Sequence[Product], labels: Sequence[Label]) -> float | None:
+        """Return the weight of the language model's opinion by labels, which name products by id; None where these are too few to say."""
+        classes = {label.product_id: self.taxonomy.index[label.category] for label in labels if not label.negative}
+        known = {product.text: classes[product.id] for product in products if product.id in classes}
+        if not self.lm or len(known) < ENOUGH_LABELS:
+            return None
+        texts = list(known)
+        return self.lm.fitted_weight(texts, self._all_believed(texts), np.array([known[text] for text in texts]))
+
+    def heed(self, products: Sequence[Product], labels: Sequence[Label]) -> None:
+        """Weigh the language model by labels, as `fit` does, and learn anew from the products where that changes its weight."""
+        if self.consulted:
+            weight = self.weight(products, labels)
+            if weight != (self._weight if self.consulted.by_labels else None):
+                self.fit(products, labels)
+
+    def _consult(self, texts: Sequence[str], products: Sequence[Product], labels: Sequence[Label]) -> None:
+        """Find the weight of the language model's opinion, and the lead beyond which it need not be asked, by asking about some texts."""
+        if not self.lm:
+            return
         first = asked_first(texts)
-        if not self.lm or len(first) == len(texts):
-            return np.inf
-        return self.lm.reach(first, np.concatenate([self._believed(view) for view in self._views(first)]), LM)
+        believed = self._all_believed(first)
+        fitted = self.weight(products, labels)
+        weight = self.lm.weight(first, believed) if fitted is None else fitted
+        self._reach = np.inf if len(first) == len(texts) else self.lm.reach(first, believed, weight)
+        self.consulted = Consulted(len(first), len(texts), weight, fitted is not None)
+
+    def _all_believed(self, texts: Sequence[str]) -> Array:
+        return np.concatenate([self._believed(view) for view in self._views(texts)])
 
     def _self_train(self, texts: Sequence[str]) -> Discriminant:
         """Fit the discriminant on what the other voices believe, and put its scores on their scale."""
@@ -171,14 +197,15 @@ class ZeroShot:
             for view in self._views(texts):
                 believed = self._believed(view)
                 beliefs = self._heard(view.texts, believed)
-                if self.lm:
+                if self._weight:
                     asked += sum(near or text in first for text, near in zip(view.texts, in_reach(believed, self._reach), strict=True))
                 moments = moments or Moments(view.features.shape[1], len(self.classes_))
                 moments.add(view.features, np.exp(beliefs))
                 spread += float(beliefs.std(axis=1).sum()) / len(texts)
                 done.update(len(view.texts))
         assert moments is not None, "a catalogue has at least one product"
-        self.asked = (int(asked), len(texts)) if self.lm else None
+        if self.consulted and self._weight:
+            self.consulted = replace(self.consulted, texts=int(asked))
         discriminant = moments.discriminant(SHRINKAGE)
         own = float(np.concatenate([discriminant(view.features).std(axis=1) for view in self._views(_sample(texts))]).mean())
         return discriminant.scaled(min(spread / max(own, 1e-9), MAX_SCALE))
@@ -209,7 +236,11 @@ class ZeroShot:
         return log_softmax(remove_prior(log_softmax(self._scores(view)), self._log_prior, self._trust * PRIOR_STRENGTH))
 
     def _heard(self, texts: Sequence[str], believed: Array) -> Array:
-        return self.lm.reweigh(texts, believed, LM, self._reach) if self.lm else believed
+        return self.lm.reweigh(texts, believed, self._weight, self._reach) if self.lm and self._weight else believed
+
+    @property
+    def _weight(self) -> float:
+        return self.consulted.weight if self.consulted else 0.0
 
     def _similarity(self, view: View) -> Array:
         letters = self._letters.similarity(view.grams)
@@ -256,8 +287,8 @@ class ZeroShot:
             "discriminant.bias": self._discriminant.bias,
             "sharpness_trust_reach": np.array([self._sharpness, self._trust, self._reach]),
         }
-        if self.asked:
-            arrays["asked"] = np.array(self.asked)
+        if self.consulted:
+            arrays["consulted"] = np.array(astuple(self.consulted), dtype=np.float64)
         if self._meaning:
             arrays |= {"meaning.whole": self._meaning.whole, "meaning.parts": self._meaning.parts}
         content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
@@ -276,7 +307,9 @@ class ZeroShot:
         self._log_prior = arrays["log_prior"]
         self._discriminant = Discriminant(arrays["discriminant.weights"], arrays["discriminant.bias"])
         self._sharpness, self._trust, self._reach = map(float, arrays["sharpness_trust_reach"])
-        self.asked = tuple(arrays["asked"].tolist()) if "asked" in arrays else None
+        if "consulted" in arrays:
+            texts, of, weight, by_labels = arrays["consulted"].tolist()
+            self.consulted = Consulted(int(texts), int(of), weight, bool(by_labels))
         return self
 
 

@@ -2,8 +2,9 @@
 
 It is asked for the category behind the product or, with a prompt that is a channel, for the product behind each category (Min et al.
 2022, "Noisy channel language model prompting for few-shot text classification"), and where that can change which category is the
-likeliest: where the lead of that is within the reach of an opinion. The trap: a model finds some category names likely after any prompt,
-so its view of no product at all is taken away first.
+likeliest: where the lead of that is within the reach of an opinion. The traps: a model finds some category names likely after any prompt,
+so its view of no product at all is taken away first; and a small model may know less than what it would overrule, so it is heeded as far
+as it agrees with that more than chance would, and as far as labels say once there are some.
 """
 
 from __future__ import annotations
@@ -42,7 +43,16 @@ more each text does, as all are packed into one pass (`python benchmarks/channel
 LONGEST: Final = 256
 """So many letters of a product's text are asked for through a channel; what follows says less and less of its category."""
 ASKED_FIRST: Final = 512
-"""So many texts, drawn by lot, tell how far opinions reach."""
+"""So many texts, drawn by lot, tell how much opinions are worth, and how far they reach."""
+MOST: Final = 0.2
+"""The weight of an opinion that agrees as often as what is right would. It is small until labels say better: a model whose mistakes are
+the encoder's own agrees too (`python benchmarks/cold_start.py --lm FOLDER`)."""
+LEAST: Final = 0.02
+"""A lesser weight is none: the model is not asked any further."""
+WEIGHTS: Final = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
+SHARPNESS: Final = (0.5, 0.7, 1.0, 1.4, 2.0)
+ENOUGH_LABELS: Final = 30
+"""Fewer labels do not say how much an opinion is worth."""
 REACH: Final = 0.99
 """In this share of them, an opinion takes no more than the reach from the lead of the likeliest category."""
 
@@ -69,6 +79,24 @@ class ShortlistScorer:
 
         return LanguageModel.load(self.source)
 
+    def weight(self, texts: Sequence[str], scores: Array) -> float:
+        """Return how much the opinion counts beside what is believed of texts, (n, n_classes): `MOST` times its agreement, or nothing."""
+        shortlists, opinion = self._opinion(texts, scores)
+        own = np.take_along_axis(shortlists, opinion.argmax(axis=1)[:, None], axis=1)[:, 0]
+        found = MOST * agreement(own, scores, self._width)
+        return round(found, 2) if found >= LEAST else 0.0
+
+    def fitted_weight(self, texts: Sequence[str], scores: Array, gold: npt.NDArray[np.integer]) -> float:
+        """Return the weight with the least log-loss on labelled texts, whose classes are `gold`, (n,); the smaller where two are as good.
+
+        Each weight is tried with several degrees of sureness, so that an opinion is not paid for making all of it surer or less sure.
+        """
+        rows, losses = np.arange(len(gold)), []
+        for weight in WEIGHTS:
+            said = self._reweighed(texts, scores, weight)
+            losses.append(min(float(-log_softmax(np.float32(each) * said)[rows, gold].mean()) for each in SHARPNESS))
+        return WEIGHTS[int(np.argmin(losses))]
+
     def reach(self, texts: Sequence[str], scores: Array, weight: float) -> float:
         """Return the most that the model's opinion takes from the lead of a likeliest category, in nats, but for one product in a hundred.
 
@@ -92,9 +120,13 @@ class ShortlistScorer:
             result[asked] = self._reweighed([texts[row] for row in asked], scores[asked], weight)
         return result
 
-    def _reweighed(self, texts: Sequence[str], scores: Array, weight: float) -> Array:
+    def _opinion(self, texts: Sequence[str], scores: Array) -> tuple[npt.NDArray[np.int64], Array]:
+        """Return each text's shortlist, (n, width), and the model's log-probabilities within it, without its bias."""
         shortlists = np.sort(np.argpartition(-scores, self._width - 1, axis=1)[:, : self._width], axis=1)
-        opinion = log_softmax(remove_prior(self._scores(texts, shortlists), self._content_free()[shortlists]))
+        return shortlists, log_softmax(remove_prior(self._scores(texts, shortlists), self._content_free()[shortlists]))
+
+    def _reweighed(self, texts: Sequence[str], scores: Array, weight: float) -> Array:
+        shortlists, opinion = self._opinion(texts, scores)
         believed = np.take_along_axis(scores, shortlists, axis=1)
         mass = np.log(np.exp(believed).sum(axis=1, keepdims=True))
         result = scores.copy()
@@ -149,6 +181,24 @@ class ShortlistScorer:
             self._priors.add([NO_PRODUCT], content_free_prior(self._lm.score(nothing, self._names, chat=self.prompt.chat))[None])
         prior: Array = self._priors.get([NO_PRODUCT])[0]
         return prior
+
+
+def agreement(own: npt.NDArray[np.integer], scores: Array, width: int) -> float:
+    """Return how far first choices, (n,), agree with the likeliest classes of log-probabilities, (n, n_classes), from 0 to 1.
+
+    0 is what chance would, where it draws from a shortlist of `width` or knows how frequent each class is; 1 is what the right classes
+    would, if those probabilities are no surer than they should be. A standard error is taken off: of few products, little is believed.
+
+    >>> scores = np.log(np.float32([[0.8, 0.2], [0.2, 0.8]] * 200))
+    >>> round(agreement(np.array([0, 1] * 200), scores, 2), 2), agreement(np.array([0, 0, 1, 1] * 100), scores, 2)
+    (1.0, 0.0)
+    """
+    likeliest, n, classes = scores.argmax(axis=1), len(own), scores.shape[1]
+    shares = [np.bincount(each, minlength=classes) / n for each in (own, likeliest)]
+    chance = max(1 / width, float(shares[0] @ shares[1]))
+    sure = float(np.exp(scores).max(axis=1).mean())
+    found = float((own == likeliest).mean()) - 0.5 / n**0.5
+    return (found - chance) / (max(sure, found) - chance) if found > chance else 0.0
 
 
 def in_reach(scores: Array, reach: float) -> npt.NDArray[np.bool_]:
