@@ -83,13 +83,20 @@ def encoder_name(name: str) -> str:
 
 def cached_encoder(name: str) -> CachedEncoder:
     """Return the encoder of a set, whose vectors all benchmarks share."""
-    return CachedEncoder(SentenceEncoder(encoder_name(name)), CACHE / "vectors")
+    return _cached(encoder_name(name))
 
 
-def tagger_for(data: ProductSet, workspace: Path | None = None) -> Tagger:
-    """Return a tagger with the encoder of a set."""
+def tagger_for(
+    data: ProductSet, workspace: Path | None = None, *, encoder: str | None = None, lm: Path | None = None, prompt: str | None = None
+) -> Tagger:
+    """Return a tagger with the encoder of a set, or another; with a language model, its folder and the prompt that it reads."""
     spoken = data.taxonomy.language == "en"
-    tagger = Tagger(data.taxonomy, preset=ModelSettings(encoder=encoder_name(data.name) if spoken else None), workspace=workspace)
-    if spoken:
-        tagger._ladder._encoder = tagger._ladder._zero_shot.encoder = cached_encoder(data.name)
+    encoder = (encoder or encoder_name(data.name)) if spoken else None
+    tagger = Tagger(data.taxonomy, preset=ModelSettings(encoder=encoder, lm=str(lm) if lm else None), prompt=prompt, workspace=workspace)
+    if encoder:
+        tagger._ladder._encoder = tagger._ladder._zero_shot.encoder = _cached(encoder)
     return tagger
+
+
+def _cached(encoder: str) -> CachedEncoder:
+    return CachedEncoder(SentenceEncoder(encoder), CACHE / "vectors")
