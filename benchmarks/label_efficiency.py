@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from product_sets import CACHE, ProductSet, load, tagger_for
+from product_sets import CACHE, ProductSet, cached_encoder, load, tagger_for
 
 from fewtag.metrics import accuracy, hierarchical_f1, macro_f1
-from fewtag.models.encoder import CachedEncoder, SentenceEncoder
 from fewtag.models.few_shot.contrast import supervised_contrast
 from fewtag.models.ngrams import CharacterNgrams
 from fewtag.models.source import EMBEDDED, locate
@@ -72,7 +71,7 @@ def frozen_and_logistic(draw: Draw, budget: int) -> list[str]:
 
     texts, gold = draw.labelled(budget)
     if draw.data.taxonomy.language == "en":
-        encode: Callable[[list[str]], Any] = CachedEncoder(SentenceEncoder(EMBEDDED), CACHE / "vectors").encode
+        encode: Callable[[list[str]], Any] = cached_encoder(draw.data.name).encode
     else:
         ngrams = CharacterNgrams(draw.data.taxonomy.language).fit(texts + draw.texts)
         encode = lambda each: ngrams.reduce(ngrams.grams(each))  # noqa: E731

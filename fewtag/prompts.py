@@ -54,7 +54,8 @@ class Prompt:
         try:
             template = path.read_text(encoding="utf-8")
         except FileNotFoundError:
-            known = ", ".join(sorted(file.stem for file in shipped("prompts").glob(f"{kind}*.j2")))
+            stems = sorted(file.stem for file in shipped("prompts").glob("*.j2"))
+            known = ", ".join(stem for stem in stems if stem.startswith("enrich") == (kind == "enrich"))
             raise PromptError(f"there is no prompt '{name}'", mend=f"take one of {known}, or the path of your own .j2 file") from None
         except (OSError, UnicodeDecodeError) as error:
             raise PromptError(f"the prompt cannot be read: {error}", mend="give it as a readable UTF-8 text file", where=path) from None

@@ -22,6 +22,7 @@ RELEASED = {
     "category_chat.zh.v1": "a259d827f35b4381",
     "channel.v1": "04b09ba1be3c2258",
     "channel.zh.v1": "7b10881b46bd8e58",
+    "title.v1": "187bc405c770c400",
 }
 
 
