@@ -25,6 +25,7 @@ from fewtag.errors import ModelError
 from fewtag.models.lm import served
 from fewtag.models.lm.model import LanguageModel
 from fewtag.models.lm.served import Reading, ServedModel, find_served
+from fewtag.models.zero_shot.shortlist_lm import ShortlistScorer
 from fewtag.store import Ledger
 
 APART = [" tea", " coffee", " dog food", " oat drink"]
@@ -257,6 +258,7 @@ def test_a_bootstrap_with_a_server_names_it_and_never_writes_the_key(
     address: str, how: Behaviour, shop: Path, run: Run, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    monkeypatch.setattr(ShortlistScorer, "weight", lambda *_: 0.5)  # by its random weights the model would have none
     with (shop / "products.csv").open("a", encoding="utf-8") as file:
         file.write("A13,绿茶 咖啡 橙汁 礼盒,\n")
     assert run("bootstrap", "taxonomy.yaml", "--workspace", shop / "without").code == 0
