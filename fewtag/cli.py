@@ -157,8 +157,8 @@ def status(workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
         typer.echo(f"{found.tagged} tagged, {found.backed_off} backed off to a parent, {found.abstained} left open; {labels}")
         for stage, model, count in found.voices:
             typer.echo(f"{count} by {stage} ({model})")
-        if found.consulted:
-            typer.echo(str(found.consulted))
+        for said in (*found.models, *([str(found.consulted)] if found.consulted else [])):
+            typer.echo(said)
         if found.branches:
             print_branches(found.branches)
         typer.echo(f"\n{'tags':>7}  {'confidence':>10}  category")

@@ -11,12 +11,13 @@ from fewtag.errors import ModelError
 from fewtag.models.encoder import SentenceEncoder
 from fewtag.models.lm.served import find_served, is_address
 from fewtag.models.presets import Preset
-from fewtag.models.source import Source, locate
+from fewtag.models.source import PRODUCT_ENCODER, Source, locate
 from fewtag.prompts import Prompt
 from fewtag.store import ModelIdentity
 
 DEFAULT_PROMPTS: Final = {"zh": "category.zh.v1"}
 """The prompt for each language that has one of its own; the rest take the English one."""
+FIRST_PASS: Final = "an encoder of 22 million parameters is good for a first pass: `--preset base` or `--lm NAME` bring bigger models"
 ENRICH_PROMPTS: Final = {"zh": "enrich.zh.v1"}
 """The same for the prompt that asks for words of a category."""
 
@@ -57,7 +58,8 @@ class Parts:
             encoder = f"encoder: {self.encoder.source.name}, with character n-grams of the catalogue beside it"
         else:
             encoder = f"encoder: character n-grams of the catalogue alone, as no encoder of this preset speaks '{language}'"
-        return [encoder, f"language model: {self.lm.name}" if self.lm else "language model: none, encoder scores decide alone"]
+        said = [encoder, f"language model: {self.lm.name}" if self.lm else "language model: none, encoder scores decide alone"]
+        return [*said, FIRST_PASS] if self.encoder and self.encoder.source.name == PRODUCT_ENCODER and not self.lm else said
 
     @property
     def revisions(self) -> dict[str, str]:

@@ -83,8 +83,8 @@ class Status:
 
     `finished` is None while a run is under way, or where it was interrupted; `voices` are stage, model and how many tags they gave,
     and `training` is what the last training came to, as `Training` (`training.py`) has it; None where there was none.
-    `branches` tell of it root by root; `waiting` is how many labels were given or taken back since. `consulted` is None
-    where there is no language model.
+    `branches` tell of it root by root; `waiting` is how many labels were given or taken back since. `models` says in
+    sentences what was listened to; `consulted` is None where there is no language model.
     """
 
     taxonomy: str
@@ -101,6 +101,7 @@ class Status:
     branches: tuple[BranchStatus, ...]
     categories: tuple[CategoryStatus, ...]
     waiting: int = 0
+    models: tuple[str, ...] = ()
     consulted: Consulted | None = None
 
 
@@ -160,7 +161,7 @@ def status_of(ledger: Ledger, taxonomy: Taxonomy, training: dict[str, Any] | Non
     """Gather the status from a ledger in which a bootstrap has run."""
     run = ledger.last_run(*SWEEPS)
     assert run is not None
-    counts = ledger.counts()
+    settings, counts = json.loads(run.settings), ledger.counts()
     said = standing(ledger.label_rows(), taxonomy)
     rows = [
         CategoryStatus(category, taxonomy.path(category) if category in taxonomy else category, count, confidence)
@@ -179,7 +180,8 @@ def status_of(ledger: Ledger, taxonomy: Taxonomy, training: dict[str, Any] | Non
         training,
         tuple(_branch(each, taxonomy) for each in training["branches"]) if training else (),
         tuple(rows),
-        consulted=Consulted(**consulted) if (consulted := json.loads(run.settings).get("consulted")) else None,
+        models=tuple(settings.get("models", ())),
+        consulted=Consulted(**settings["consulted"]) if settings.get("consulted") else None,
     )
 
 

@@ -392,6 +392,7 @@ class Tagger:
             "preset": self.settings.preset,
             "columns": asdict(columns),
             "taxonomy": noted_place(self.file, self.workspace),
+            "models": self.voices(),
             "consulted": asdict(self.consulted) if self.consulted else None,
         } | ({"trained": learner.trained, **training.notes} if training else {})
         return Sweep(kind, fingerprint, settings, self.seed, self._ladder.identity)(ledger, self.taxonomy, catalogue, self._tagged)

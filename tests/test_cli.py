@@ -294,14 +294,16 @@ def test_status_shows_the_run_and_the_categories(tagged: Path, run: Run) -> None
     lines = said.out.splitlines()
     assert lines[0].startswith("小店: 12 products in a run of 20")
     assert ", finished 20" in lines[0]
-    assert lines[1:5] == [
+    assert lines[1:7] == [
         "12 tagged, 0 backed off to a parent, 0 left open; 0 labels",
         "12 by zero-shot (character n-grams)",
+        "encoder: character n-grams of the catalogue alone, as no encoder of this preset speaks 'zh'",
+        "language model: none, encoder scores decide alone",
         "",
         "   tags  confidence  category",
     ]
     paths = ["日用 > 毛巾", "日用 > 牙膏", "日用 > 香皂", "饮料 > 咖啡", "饮料 > 果汁", "饮料 > 茶叶"]
-    assert lines[5:] == [f"      2        1.00  {path}" for path in paths]
+    assert lines[7:] == [f"      2        1.00  {path}" for path in paths]
     assert said.talk == ["Next: `fewtag explain PRODUCT_ID`, or `fewtag tag FILE -o OUT` for other products."]
 
 
@@ -311,7 +313,7 @@ def test_status_shows_twenty_categories_and_says_how_many_more_there_are(shop: P
     (shop / "products.csv").write_text("title\n" + "".join(f"{name}{name}\n" for name in names), encoding="utf-8")
     assert run("bootstrap", "taxonomy.yaml", "--precision", "0.01").code == 0
     lines = run("status").out.splitlines()
-    assert len(lines) == 5 + 20 + 1
+    assert len(lines) == 7 + 20 + 1
     assert lines[-1] == "    ... and 3 more: `fewtag taxonomy show`, or --json"
     assert len(json.loads(run("status", "--json").out)["categories"]) == 23
 
