@@ -1,6 +1,6 @@
 """What is special to the zero-shot rung: it takes out a bias, says why, is as sure as its voices, and knows when it knows nothing.
 
-Worked example: the encoder below gives each product a cosine with each category, so the log-scores are those cosines / 0.05. The
+Worked example: the encoder below gives each product a cosine with each category, so the log-scores are those cosines / 0.06. The
 texts are zeros and ones and share no n-gram with the categories, so the letters are silent.
 """
 
