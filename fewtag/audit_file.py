@@ -1,4 +1,4 @@
-"""Reads back what a person has answered in an audit of spread tags: y, n or the right category, row by row.
+"""An audit of spread tags: draws some, reads back what a person answers (y, n or the right category), and says what that tells of all.
 
 The trap: an audit is a random sample, and its precision holds for what was spread only while every row of it counts once. So a product that
 is there twice refuses the file, and rows without an answer are counted, for whoever leaves out the hard ones makes the rest look better.
@@ -6,10 +6,12 @@ is there twice refuses the file, and rows without an answer are counted, for who
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+import numpy as np
 
 from fewtag.catalogue import check_letters, clean, text_of_value
 from fewtag.catalogue_file import Columns, read_rows, reading
@@ -19,6 +21,7 @@ from fewtag.labels import category_of
 from fewtag.tag_file import SPREAD_COLUMNS
 from fewtag.taxonomy import Taxonomy
 
+Item = TypeVar("Item")
 ANSWER: Final = SPREAD_COLUMNS[-1]
 NEEDED: Final = ("product_id", "category", ANSWER)
 WORDS: Final[Mapping[str, bool]] = {
@@ -116,3 +119,27 @@ def _understood(path: Path, row: Answer, taxonomy: Taxonomy, source: str) -> tup
             f"'{ANSWER}' holds '{row.answer}': {error.problem}", mend=f"write y, n or a category: {error.mend}", where=where
         ) from error
     return Label(row.product_id, category, source), category == spread
+
+
+def audit_sample(spreads: Sequence[Item], n: int, seed: int = 0) -> list[Item]:
+    """Draw n of what was spread, or all where there are fewer, evenly and in their own order, for a person to look at.
+
+    >>> len(audit_sample(range(100), 10, seed=1)), audit_sample("ab", 10)
+    (10, ['a', 'b'])
+    """
+    drawn = np.random.default_rng(seed).choice(len(spreads), min(n, len(spreads)), replace=False)
+    return [spreads[place] for place in sorted(drawn)]
+
+
+def audited_precision(right: int, of: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Return Wilson's interval of the precision, when of `of` audited tags `right` were right; (0, 1) where none was looked at.
+
+    >>> tuple(round(end, 3) for end in audited_precision(48, 50))
+    (0.865, 0.989)
+    """
+    from scipy.stats import binomtest
+
+    if not of:
+        return 0.0, 1.0
+    interval = binomtest(right, of).proportion_ci(level, method="wilson")
+    return float(interval.low), float(interval.high)

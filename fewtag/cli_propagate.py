@@ -36,7 +36,7 @@ def propagate(
 
     Example: fewtag propagate --dry-run --audit 50 > audit.csv
     """
-    from fewtag.models.neighbours.brakes import audit_sample
+    from fewtag.audit_file import audit_sample
     from fewtag.tag_file import SPREAD_COLUMNS, spread_rows, stream_csv
     from fewtag.tagger import Tagger
 
@@ -57,6 +57,8 @@ def propagate(
         texts = {product.id: product.text for product in tagger.products()} if tagger.columns.file else {}
         shown = audit_sample(found, audit) if audit else found
         stream_csv(spread_rows(shown, texts, tagger.taxonomy), sys.stdout, SPREAD_COLUMNS)
+    if len(found) < audit:
+        talk(f"The audit has all {len(found)} that there are, fewer than the {audit} that were asked for.")
     if audit and found:
         talk("Write y, n or the right category into the column 'right': `fewtag propagate --answers FILE` counts, and learns from it.")
     talk_of_propagation(tagger, len(found), precision, dry_run)
@@ -81,9 +83,8 @@ def talk_of_propagation(tagger: Tagger, count: int, precision: float, dry_run: b
 
 def take_answers(tagger: Tagger, file: Path, source: str) -> None:
     """Print how right an audit found what was spread, and add its answers as labels."""
-    from fewtag.audit_file import read_answers
+    from fewtag.audit_file import audited_precision, read_answers
     from fewtag.labelling import add_labels
-    from fewtag.models.neighbours.brakes import audited_precision
 
     found = read_answers(file, tagger.taxonomy, tagger.products() if tagger.columns.file else None, source)
     low, high = audited_precision(found.right, found.answered)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class Plan:
         return cls(tune, bool(fine_tune) if fine_tune is not None else None, settings, trials)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Course:
     """What is learnt from: labels and their products, and a catalogue without labels."""
 
@@ -56,22 +57,21 @@ class Course:
     labels: Sequence[Label]
     catalogue: Sequence[Product]
 
-    @property
+    @cached_property
     def taught(self) -> list[Label]:
         """What people have said; tags that are learnt from, which weigh less, are not that."""
         return [label for label in self.labels if label.weight >= 1]
 
-    @property
+    @cached_property
     def positive(self) -> list[Label]:
         """What people have said that products are, and not what they are not."""
         return [label for label in self.taught if not label.negative]
 
-    @property
+    @cached_property
     def labelled(self) -> dict[str, Product]:
         """The labelled products by their ids."""
         return {product.id: product for product in self.products}
 
     def asked(self, rows: npt.NDArray[np.int64]) -> list[Product]:
         """Return the products of some of the positive labels."""
-        positive, labelled = self.positive, self.labelled
-        return [labelled[positive[row].product_id] for row in rows]
+        return [self.labelled[self.positive[row].product_id] for row in rows]

@@ -19,6 +19,7 @@ from scipy import sparse
 from scipy.stats import binomtest
 from test_models import drawn
 
+from fewtag.audit_file import audit_sample, audited_precision
 from fewtag.core import Label, Product
 from fewtag.errors import ModelError
 from fewtag.models.neighbours.brakes import (
@@ -26,8 +27,6 @@ from fewtag.models.neighbours.brakes import (
     LENIENCE,
     SHRINKAGE,
     Sureness,
-    audit_sample,
-    audited_precision,
     thresholds,
     usual_similarity,
     wilson_lower,

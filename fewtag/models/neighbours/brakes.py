@@ -1,4 +1,4 @@
-"""What holds spreading back: how sure a spread tag is, from which sureness on it may go, and what an audit says of it afterwards.
+"""What holds spreading back: how sure a spread tag is, and from which sureness on it may go.
 
 The trap: few labels prove little. Forty right of forty still leave room for one wrong in ten, so every threshold here rests on the
 lower end of an interval over all labels together. A category's own four can take trust away from it, and never add any.
@@ -6,9 +6,8 @@ lower end of an interval over all labels together. A category's own four can tak
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,6 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float32]
 Float = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
-Item = TypeVar("Item")
 
 BOUND: Final = 0.6
 """The level of the Wilson interval whose lower end is believed: in four of five cases the truth is better."""
@@ -125,27 +123,3 @@ def wilson_lower(right: npt.NDArray[np.integer], of: npt.NDArray[np.integer]) ->
     spread = np.sqrt(z2 * (share * (1 - share) + z2 / (4 * of)) / of)
     result: Float = (share + z2 / (2 * of) - spread) / (1 + z2 / of)
     return result
-
-
-def audit_sample(spreads: Sequence[Item], n: int, seed: int = 0) -> list[Item]:
-    """Draw n of what was spread, or all where there are fewer, evenly and in their own order, for a person to look at.
-
-    >>> len(audit_sample(range(100), 10, seed=1)), audit_sample("ab", 10)
-    (10, ['a', 'b'])
-    """
-    drawn = np.random.default_rng(seed).choice(len(spreads), min(n, len(spreads)), replace=False)
-    return [spreads[place] for place in sorted(drawn)]
-
-
-def audited_precision(right: int, of: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Return Wilson's interval of the precision, when of `of` audited tags `right` were right; (0, 1) where none was looked at.
-
-    >>> tuple(round(end, 3) for end in audited_precision(48, 50))
-    (0.865, 0.989)
-    """
-    from scipy.stats import binomtest
-
-    if not of:
-        return 0.0, 1.0
-    interval = binomtest(right, of).proportion_ci(level, method="wilson")
-    return float(interval.low), float(interval.high)
