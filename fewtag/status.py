@@ -14,6 +14,7 @@ from fewtag.catalogue_file import Columns
 from fewtag.core import Label
 from fewtag.errors import WorkspaceError
 from fewtag.labels import standing
+from fewtag.promise import Promise
 from fewtag.store import SWEEPS, Ledger
 from fewtag.tagger_folder import TAXONOMY, TRAINING, whole
 from fewtag.taxonomy import Taxonomy
@@ -60,7 +61,8 @@ class Status:
     `finished` is None while a run is under way, or where it was interrupted; `voices` are stage, model and how many tags they gave,
     and `training` is what the last training came to, as `Training` (`training.py`) has it; None where there was none.
     `branches` tell of it root by root; `waiting` is how many labels were given or taken back since. `asked` is about how many of the
-    catalogue's different texts the language model was asked, and how many there are; None where there is no model.
+    catalogue's different texts the language model was asked, and how many there are; None where there is no model. `promise` is what is
+    proven of the precision that the tags were asked for; None where an older run did not look.
     """
 
     taxonomy: str
@@ -78,6 +80,7 @@ class Status:
     categories: tuple[CategoryStatus, ...]
     waiting: int = 0
     asked: tuple[int, int] | None = None
+    promise: Promise | None = None
 
 
 def read_status(workspace: Workspace) -> Status:
@@ -136,7 +139,7 @@ def status_of(ledger: Ledger, taxonomy: Taxonomy, training: dict[str, Any] | Non
     """Gather the status from a ledger in which a bootstrap has run."""
     run = ledger.last_run(*SWEEPS)
     assert run is not None
-    counts = ledger.counts()
+    counts, settings = ledger.counts(), json.loads(run.settings)
     said = standing(ledger.label_rows(), taxonomy)
     rows = [
         CategoryStatus(category, taxonomy.path(category) if category in taxonomy else category, count, confidence)
@@ -155,7 +158,8 @@ def status_of(ledger: Ledger, taxonomy: Taxonomy, training: dict[str, Any] | Non
         training,
         tuple(_branch(each, taxonomy) for each in training["branches"]) if training else (),
         tuple(rows),
-        asked=json.loads(run.settings).get("asked"),
+        asked=settings.get("asked"),
+        promise=Promise(**settings["promise"]) if settings.get("promise") else None,
     )
 
 
