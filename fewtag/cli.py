@@ -86,7 +86,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 def bootstrap(
     taxonomy: TaxonomyFile,
     catalogue: Annotated[Path | None, typer.Option(help="Products to tag, instead of the file's own catalogue.")] = None,
-    precision: Annotated[float, typer.Option(help="How sure a tag must be: below it, back off to a parent or abstain.")] = 0.9,
+    precision: Annotated[float, typer.Option(help="How often tags are to be right: else they back off to a parent, or to none.")] = 0.9,
     preset: Annotated[str | None, typer.Option(help="embedded, small, base, multilingual or chinese; replaces the file's.")] = None,
     encoder: Annotated[
         str | None, typer.Option(metavar="NAME", help="A sentence encoder: a hub id or a folder; replaces the file's.")
@@ -160,6 +160,8 @@ def status(workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
         for said in (*found.models, *([str(found.consulted)] if found.consulted else [])):
             typer.echo(said)
         if found.branches:
+            if found.promise:
+                typer.echo(str(found.promise))
             print_branches(found.branches)
         typer.echo(f"\n{'tags':>7}  {'confidence':>10}  category")
         for row in found.categories[:SHOWN]:

@@ -53,7 +53,9 @@ def train(
     if outcome.mostly_open:
         file = tagger.file or "TAXONOMY"
         talk(f"Most products are left open: `fewtag bootstrap {file} --precision {LOW_PRECISION}` tags more of them, less surely.")
-    typer.echo(json.dumps(asdict(outcome) | {"training": found and asdict(found)}) if as_json else str(outcome))
+    more = {"training": found and asdict(found), "promise": asdict(tagger.promise)}
+    typer.echo(json.dumps(asdict(outcome) | more) if as_json else str(outcome))
+    talk(str(tagger.promise))
     talk("Next: `fewtag status` shows the categories, `fewtag export -o FILE` writes all tags.")
 
 

@@ -25,24 +25,21 @@ def decide(
     product_ids: Sequence[str],
     probabilities: npt.NDArray[np.float32],
     taxonomy: Taxonomy,
-    precision: float = PRECISION,
+    level: float = PRECISION,
     stages: Sequence[Stage] = (),
 ) -> list[Tag]:
     """Return one tag per product from probabilities over `taxonomy.classes`, (n, n_classes).
 
-    The tag's category is the deepest one on the way to the likeliest class whose subtree holds `precision` of the probability, and
+    The tag's category is the deepest one on the way to the likeliest class whose subtree holds `level` of the probability, and
     with evidence for it; None where not even the root does. `stages` is the rung that each class stands on, by default zero-shot.
     """
     if not len(product_ids):
         return []
     nodes = tuple(taxonomy)
     best = probabilities.argmax(axis=1)
-    way = taxonomy.ways[best]
-    sums = np.minimum(np.take_along_axis(taxonomy.subtree_sums(probabilities), way, axis=1), 1.0)
-    allowed = (sums >= precision) & (_odds(sums) >= EVIDENCE * _odds(_random_guess(taxonomy))[way])
-    place = np.where(allowed, taxonomy.depths[way] + sums, -1).argmax(axis=1)[:, None]
+    way, sums = sure_ways(probabilities, taxonomy)
+    place, tagged = the_deepest(sums, taxonomy.depths[way], level)
     chosen, confidence = (np.take_along_axis(each, place, axis=1)[:, 0] for each in (way, sums))
-    tagged = allowed.any(axis=1)
     top = _top(probabilities, ALTERNATIVES)
     return [
         Tag(
@@ -55,6 +52,30 @@ def decide(
         )
         for row, product_id in enumerate(product_ids)
     ]
+
+
+def sure_ways(probabilities: npt.NDArray[np.float32], taxonomy: Taxonomy) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Return each row's way to its likeliest class and how likely each category on it is, 0 without evidence, (n, longest) each.
+
+    Categories are rows of the taxonomy's `reach`, and probabilities those of its classes, (n, n_classes).
+    """
+    way = taxonomy.ways[probabilities.argmax(axis=1)]
+    sums = np.minimum(np.take_along_axis(taxonomy.subtree_sums(probabilities), way, axis=1), 1.0)
+    evident = _odds(sums) >= EVIDENCE * _odds(_random_guess(taxonomy))[way]
+    return way, np.where(evident, sums, np.float32(0))
+
+
+def the_deepest(
+    sums: npt.NDArray[np.float32], depths: npt.NDArray[np.int64], level: float
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return the place on each way, (n, 1), of the deepest category that is as likely as a level above 0, and whether any is, (n,).
+
+    >>> place, any_is = the_deepest(np.float32([[0.9, 0.6], [0.4, 0.3]]), np.array([[1, 2], [1, 2]]), 0.7)
+    >>> place.tolist(), any_is.tolist()
+    ([[0], [0]], [True, False])
+    """
+    allowed = sums >= level
+    return np.where(allowed, depths + sums, -1).argmax(axis=1)[:, None], np.asarray(allowed.any(axis=1), dtype=np.bool_)
 
 
 def _random_guess(taxonomy: Taxonomy) -> npt.NDArray[np.float32]:

@@ -91,6 +91,18 @@ def join(log_odds: Array, warm: Array, cold: Array, known: Mask) -> Array:
     return np.asarray(np.where(known, of_warm, of_cold), dtype=np.float32)
 
 
+def moved(joined: Array, shift: Array, known: Mask) -> Array:
+    """Add `shift`, (n_classes,), to log-probabilities that were joined, (n, n_classes), among the `known`; what all of these have, stays.
+
+    >>> joined = np.log(np.float32([[0.6, 0.2, 0.2]]))
+    >>> np.exp(moved(joined, np.log(np.float32([1, 3, 9])), np.array([True, True, False]))).astype(float).round(2).tolist()
+    [[0.4, 0.4, 0.2]]
+    """
+    known = np.broadcast_to(known, joined.shape)
+    odds = _total(np.where(known, joined, SILENT)) - _total(np.where(known, SILENT, joined))
+    return join(odds.astype(np.float32), joined + shift, joined, known)
+
+
 def hidden_classes(known: Mask, gold: npt.NDArray[np.int64]) -> Mask:
     """Return which classes were hidden on purpose from each held-out label's head, (n, n_classes), by what it knew.
 

@@ -27,6 +27,8 @@ from fewtag.models.neighbours.rung import Neighbours
 from fewtag.models.zero_shot.rung import Evidence, ZeroShot
 from fewtag.models.zero_shot.shortlist_lm import ShortlistScorer
 from fewtag.parts import Parts
+from fewtag.promise import Promise
+from fewtag.proof import Proof, frequencies
 from fewtag.status import Consulted
 from fewtag.store import ModelIdentity
 from fewtag.tagger_folder import SPOKEN, TRAINING
@@ -59,6 +61,7 @@ class Ladder:
         self._verdicts = Verdicts()
         self.training: Training | None = None
         """What the last training came to; None where there was none."""
+        self._proof = Proof.nothing()
         self.learnt: list[tuple[Label, str]] = []
         """The labels of the last training, each with its product's text, so that a saved tagger can add to them."""
 
@@ -103,7 +106,7 @@ class Ladder:
             raise ModelError("there are no labels to learn from", mend=mend)
         start, plan = time.monotonic(), plan or Plan()
         course, upper = Course(products, labels, catalogue), self._fresh_upper()
-        training, shift = None, np.zeros_like(self._shift)
+        training, shift, proof = None, np.zeros_like(self._shift), Proof.nothing()
         if course.positive:
             self._zero_shot.heed(catalogue, course.positive)
             heard = upper.train(course, plan, self._log_zero_shot, self._upper)
@@ -112,8 +115,11 @@ class Ladder:
             if len(catalogue) >= ENOUGH_TO_COUNT:
                 shift = proportions(upper(sample, zero_shot, shift), COUNT_BELIEF)
             share = np.exp(upper(sample, zero_shot, shift)).mean(axis=0)
+            unseen = upper.unseen(shift)
+            upper.calibrate(unseen, (frequencies(unseen, share, upper.warm) + 1) / 2)  # half believed, as the shares are guesses
+            proof = Proof.of(replace(unseen, scores=upper.calibration(unseen.scores)), share, upper.warm, self.taxonomy)
             training = self._told(course, upper, heard, share, round(time.monotonic() - start, 1))
-        self._upper, self._shift, self.training = upper, shift, training
+        self._upper, self._shift, self.training, self._proof = upper, shift, training, proof
         self._verdicts = Verdicts.of(products, course.taught, self.taxonomy)
         texts = {product.id: product.text for product in products}
         self.learnt = [(label, texts[label.product_id]) for label in course.taught]
@@ -123,7 +129,11 @@ class Ladder:
         """Unlearn what labels have taught; of the zero-shot rung that is the weight of the language model."""
         self._zero_shot.heed(catalogue, ())
         self._upper, self.training, self._verdicts, self.learnt = self._fresh_upper(), None, Verdicts(), []
-        self._shift = np.zeros_like(self._shift)
+        self._shift, self._proof = np.zeros_like(self._shift), Proof.nothing()
+
+    def promise(self, precision: float) -> Promise:
+        """Return whether labels that no rung has seen prove a precision, and from which level of probability on."""
+        return self._proof.promise(precision)
 
     def propagate(self, catalogue: Sequence[Product], products: Sequence[Product], labels: Sequence[Label], precision: float) -> list[Tag]:
         """Return tags for the unlabelled products of a catalogue that labels of near ones speak for.
@@ -179,6 +189,7 @@ class Ladder:
             upper.steps,
             upper.gate,
             upper.sureness,
+            upper.calibration,
             len(heard.gold),
             right(heard.zero_shot, heard.gold),
             right(heard.blended, heard.gold),
@@ -205,6 +216,7 @@ class Ladder:
             training = asdict(self.training) if self.training else None
             about = {"training": training, "shift": self._shift.tolist(), "verdicts": asdict(self._verdicts)}
             about["learnt"] = [[asdict(label), text] for label, text in self.learnt]
+            self._proof.save(folder)
             (folder / TRAINING).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
 
     def load(self, folder: Path) -> Ladder:
@@ -221,6 +233,7 @@ class Ladder:
             self.training = Training.of_json(about["training"]) if about["training"] else None
             if self.training:
                 self._upper = self._fresh_upper().load(folder, self.training)
+            self._proof = Proof.load(folder)
             self._shift = np.array(about["shift"], dtype=np.float32)
             self._verdicts = Verdicts(**about["verdicts"])
             self.learnt = [(Label(**label), text) for label, text in about["learnt"]]

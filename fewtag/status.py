@@ -14,6 +14,7 @@ from fewtag.catalogue_file import Columns
 from fewtag.core import Label
 from fewtag.errors import WorkspaceError
 from fewtag.labels import standing
+from fewtag.promise import Promise
 from fewtag.store import SWEEPS, Ledger
 from fewtag.tagger_folder import TAXONOMY, TRAINING, whole
 from fewtag.taxonomy import Taxonomy
@@ -84,7 +85,8 @@ class Status:
     `finished` is None while a run is under way, or where it was interrupted; `voices` are stage, model and how many tags they gave,
     and `training` is what the last training came to, as `Training` (`training.py`) has it; None where there was none.
     `branches` tell of it root by root; `waiting` is how many labels were given or taken back since. `models` says in
-    sentences what was listened to; `consulted` is None where there is no language model.
+    sentences what was listened to; `consulted` is None where there is no language model. `promise` is what is proven of the precision that
+    the tags were asked for; None where an older run did not look.
     """
 
     taxonomy: str
@@ -103,6 +105,7 @@ class Status:
     waiting: int = 0
     models: tuple[str, ...] = ()
     consulted: Consulted | None = None
+    promise: Promise | None = None
 
 
 def read_status(workspace: Workspace) -> Status:
@@ -182,6 +185,7 @@ def status_of(ledger: Ledger, taxonomy: Taxonomy, training: dict[str, Any] | Non
         tuple(rows),
         models=tuple(settings.get("models", ())),
         consulted=Consulted(**settings["consulted"]) if settings.get("consulted") else None,
+        promise=Promise(**settings["promise"]) if settings.get("promise") else None,
     )
 
 

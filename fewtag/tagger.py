@@ -34,6 +34,7 @@ from fewtag.models.fine_tune.settings import TrainSettings
 from fewtag.models.presets import WITHOUT, resolve
 from fewtag.parts import Parts
 from fewtag.progress import bar
+from fewtag.promise import Promise
 from fewtag.propagation import Propagation, spread_labels, take_back_spread
 from fewtag.score_sheet import Scores, Sheet
 from fewtag.status import Consulted, columns_of, noted_place, taxonomy_file_of
@@ -57,8 +58,9 @@ T = TypeVar("T")
 class Tagger:
     """Tags products with the categories of a taxonomy.
 
-    `preset` names the models, or is a `ModelSettings` that replaces some of a preset's parts. Where `precision` cannot be promised,
-    a tag backs off to a category above, or to none. `workspace` is a `.fewtag` folder; without one, a temporary folder serves.
+    `preset` names the models, or is a `ModelSettings` that replaces some of a preset's parts. Where a category is not sure enough for
+    `precision`, a tag backs off to one above, or to none; `promise` says whether labels prove that precision. `workspace` is a `.fewtag`
+    folder; without one, a temporary folder serves.
     """
 
     def __init__(
@@ -243,6 +245,15 @@ class Tagger:
         """What the last training came to; None where nothing was learnt from labels."""
         return self._ladder.training
 
+    @property
+    def promise(self) -> Promise:
+        """Whether labels that no model has seen prove the tagger's precision, at which level of probability, or how many more may do.
+
+        Proven is that tags of products like the catalogue's are right so often, with 90% confidence over the drawing of the labels, and as
+        far as the shares of the categories, which the catalogue tells, are.
+        """
+        return self._ladder.promise(self.precision)
+
     def predict(self, products: Any) -> list[Tag]:
         """Return one tag per product, in order; nothing is written to the ledger."""
         return list(self.stream(products))
@@ -284,7 +295,7 @@ class Tagger:
         [product] = as_products([product], self.columns)
         self._learner.must_be_fitted()
         taxonomy, evidence = self.taxonomy.primary, self._ladder.explain(product)
-        [tag] = decide([product.id], evidence.probability[None], taxonomy, self.precision, self._ladder.stages)
+        [tag] = self._tags([product], evidence.probability[None])
         found = candidates(evidence, self._ladder.voices(product), taxonomy, shortlist)
         with Ledger.open(self.workspace.ledger) as ledger:
             held = standing(ledger.label_rows(), self.taxonomy).held
@@ -385,10 +396,12 @@ class Tagger:
 
     def _sweep(self, kind: str, ledger: Ledger, catalogue: Sequence[Product], columns: Columns) -> Outcome:
         """Tag a whole catalogue, and note in the ledger what its tags come from."""
-        learner, training = self._learner, self.training
-        fingerprint = digest([learner.fitted, learner.trained, str(self.precision), repr(replace(columns, where=""))])  # lines move
+        learner, training, promise = self._learner, self.training, self.promise
+        decided = (str(self.precision), str(promise.decides))
+        fingerprint = digest([learner.fitted, learner.trained, *decided, repr(replace(columns, where=""))])  # lines move
         settings = {
             "precision": self.precision,
+            "promise": asdict(promise),
             "preset": self.settings.preset,
             "columns": asdict(columns),
             "taxonomy": noted_place(self.file, self.workspace),
@@ -404,7 +417,7 @@ class Tagger:
 
     def _tags(self, batch: Sequence[Product], probabilities: Probabilities) -> list[Tag]:
         ids = [product.id for product in batch]
-        return decide(ids, probabilities, self.taxonomy.primary, self.precision, self._ladder.stages)
+        return decide(ids, probabilities, self.taxonomy.primary, self.promise.decides, self._ladder.stages)
 
     def _probabilities(self, batch: Sequence[Product]) -> Probabilities:
         self._learner.must_be_fitted()

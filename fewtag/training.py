@@ -8,7 +8,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from fewtag.blend import Array
+from fewtag.blend import Array, Mask
+from fewtag.calibration import Calibration
 from fewtag.climb import Step, right
 from fewtag.core import Stage
 from fewtag.gate import Gate
@@ -42,14 +43,15 @@ class Branch:
 @dataclass(frozen=True, slots=True)
 class Training:
     """What the last training came to: how many labels, of how many categories, the rungs above zero-shot with what each gained, the gate
-    before them and what their scores are multiplied with, and how the labels fare that the topmost has not seen, in all and by branch;
-    `seconds` is what it took."""
+    before them, what their scores are multiplied with and how sure the likeliest is to be, and how the labels fare that the topmost has not
+    seen, in all and by branch; `seconds` is what it took."""
 
     labels: int
     warm: int
     steps: tuple[Step, ...]
     gate: Gate
     sureness: float
+    calibration: Calibration
     held_out: int
     zero_shot_accuracy: float
     accuracy: float
@@ -72,7 +74,8 @@ class Training:
         """Read back what `dataclasses.asdict` made."""
         steps = tuple(Step.of_json(each) for each in about["steps"])
         branches = tuple(Branch(**each | {"f1": tuple(each["f1"])}) for each in about["branches"])
-        return cls(**about | {"steps": steps, "gate": Gate(**about["gate"]), "branches": branches})
+        nouns = {"gate": Gate(**about["gate"]), "calibration": Calibration(**about["calibration"])}
+        return cls(**about | nouns | {"steps": steps, "branches": branches})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,15 @@ class Heard:
 
     zero_shot: Array
     blended: Array
+    gold: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """What is said of labels that nothing has seen which says it: log-probabilities, and what the head knew, (n, n_classes); gold, (n,)."""
+
+    scores: Array
+    known: Mask
     gold: npt.NDArray[np.int64]
 
 

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from fewtag.blend import Array, Mask, sureness
+from fewtag.calibration import Calibration
 from fewtag.climb import Held, Step, climb, stages
 from fewtag.core import Product, Stage
 from fewtag.course import Course, Plan
 from fewtag.errors import ModelError
-from fewtag.gate import SILENT, Gate, hidden_classes, join
+from fewtag.gate import SILENT, Gate, hidden_classes, join, moved
 from fewtag.models.calibrate import log_softmax
 from fewtag.models.encoder import Encoder
 from fewtag.models.few_shot.head import HeldOut
@@ -27,7 +29,7 @@ from fewtag.models.fine_tune.settings import TrainSettings
 from fewtag.models.source import locate
 from fewtag.parts import Parts
 from fewtag.taxonomy import Taxonomy
-from fewtag.training import Heard, Training
+from fewtag.training import Heard, Training, Unseen
 from fewtag.workspace import Workspace
 
 MANY: Final = 1000
@@ -47,7 +49,8 @@ class Upper:
         self.taxonomy, self.parts = taxonomy, parts
         self._encoder, self._workspace, self._seed = encoder, workspace, seed
         self.steps: tuple[Step, ...] = ()
-        self.gate, self.sureness = Gate(), 1.0
+        self.gate, self.sureness, self.calibration = Gate(), 1.0, Calibration()
+        self._unseen: Unseen | None = None
         self._few_shot = self._fresh_few_shot(tune=False)
         self._fine_tune: FineTune | None = None
 
@@ -60,6 +63,11 @@ class Upper:
     def tuned(self) -> Tuned | None:
         """The encoder that the few-shot rung has tuned, if it has."""
         return self._few_shot.tuned
+
+    @property
+    def warm(self) -> Mask:
+        """Which classes have labels, (n_classes,)."""
+        return self._few_shot.warm
 
     def train(self, course: Course, plan: Plan, zero_shot: ZeroShot, before: Upper) -> Heard:
         """Let one rung after the other learn and climb; return what held-out labels hear. `before` is what an earlier training came to.
@@ -87,7 +95,18 @@ class Upper:
         for step, each in zip(self.steps, said, strict=True):
             scores = step(scores, each, self._few_shot.warm)
         odds = self.gate(zero_shot, few_shot, familiar, self._few_shot.warm)
-        return log_softmax(np.float32(self.sureness) * join(odds, scores + shift, zero_shot, self._few_shot.warm))
+        joined = join(odds, scores + shift, zero_shot, self._few_shot.warm)
+        return self.calibration(log_softmax(np.float32(self.sureness) * joined))
+
+    def unseen(self, shift: Array) -> Unseen:
+        """Return what would be said of the training's labels before calibration, had no rung learnt from them, nor an encoder."""
+        assert self._unseen, "it has been trained"
+        said = moved(self._unseen.scores, shift, self._unseen.known) if len(self._unseen.gold) else self._unseen.scores
+        return replace(self._unseen, scores=log_softmax(np.float32(self.sureness) * said))
+
+    def calibrate(self, unseen: Unseen, weights: npt.NDArray[np.floating]) -> None:
+        """Learn how sure the likeliest class is to be from such labels, each of which counts as much as its weight, (n,)."""
+        self.calibration = Calibration.fit(unseen.scores, unseen.gold, weights)
 
     def voices(self, product: Product) -> dict[Stage, Array]:
         """Return what each rung says of a product by itself, (n_classes,); a class that it does not speak for has NaN."""
@@ -102,7 +121,7 @@ class Upper:
 
     def load(self, folder: Path, training: Training) -> Upper:
         """Read back what `save` wrote, into one made for the same taxonomy and parts."""
-        self.steps, self.gate, self.sureness = training.steps, training.gate, training.sureness
+        self.steps, self.gate, self.sureness, self.calibration = training.steps, training.gate, training.sureness, training.calibration
         self._few_shot = self._fresh_few_shot(bool(self.steps[0].record["tuned"]))
         self._fine_tune = self._fresh_fine_tune(TrainSettings()) if self.steps[1:] else None
         for step, rung in self._rungs:
@@ -128,7 +147,9 @@ class Upper:
         self.gate = Gate.fit(said[:, warm], held.among(warm), hidden[:, warm])
         step = climb(rung.stage, shown(said, held, hidden, warm), warm, before._spoken_for(rung.stage), {})
         self.steps = (replace(step, record=self._weigh_tuning(course, step, zero_shot, before)),)
-        return Heard(said, self._joined(step(said, held.log_probabilities, held.known), said, held), held.gold)
+        blended = self._joined(step(said, held.log_probabilities, held.known), said, held)
+        self._unseen = self._kept_from_tuning(course, step, zero_shot) if self.tuned else Unseen(blended, held.known, held.gold)
+        return Heard(said, blended, held.gold)
 
     def _set_fine_tune(self, course: Course, zero_shot: ZeroShot, before: Upper) -> Heard:
         """Set the fine-tune rung upon the few-shot rung, by what both say of labels that neither has seen."""
@@ -143,7 +164,9 @@ class Upper:
         among = Held(below[:, warm], above[:, warm], everything, held.among(warm).gold)
         second = climb(rung.stage, among, warm, before._spoken_for(rung.stage), asdict(rung.record))
         self.steps = (first, second)
-        return Heard(said, self._joined(second(below, above, warm), said, held), held.gold)
+        blended = self._joined(second(below, above, warm), said, held)
+        self._unseen = Unseen(blended, held.known, held.gold)
+        return Heard(said, blended, held.gold)
 
     def _spoken_for(self, stage: Stage) -> Mask | None:
         """Return the classes that a rung speaks for, (n_classes,); None where there is no such rung."""
@@ -175,6 +198,14 @@ class Upper:
             self._few_shot.fit([*course.catalogue, *course.products], course.taught)
             found |= {"tuned": None, "tuned_before": ""}
         return found | {"kept_back": len(tuned.row), "log_loss_as_it_was": plain_loss, "log_loss_tuned": loss}
+
+    def _kept_from_tuning(self, course: Course, first: Step, zero_shot: ZeroShot) -> Unseen:
+        """Return what the tuned rung says of the labels that were kept back from it; where it was tuned on all, there are none."""
+        held = self._few_shot.kept_back(course.products, course.taught, tuned=True)
+        if not len(held.row):
+            return Unseen(held.log_probabilities, held.known, held.gold)
+        said = zero_shot(course.asked(held.row))
+        return Unseen(self._joined(first(said, held.log_probabilities, held.known), said, held), held.known, held.gold)
 
     def _joined(self, blended: Array, said: Array, held: HeldOut) -> Array:
         return join(self.gate(said, held.log_probabilities, held.familiar, held.known), blended, said, held.known)

@@ -11,6 +11,8 @@ import pytest
 
 from fewtag import ModelSettings, Product, Tagger, Taxonomy, ladder, upper
 from fewtag.core import Label, Tag
+from fewtag.course import Course
+from fewtag.decide import decide
 from fewtag.errors import FewtagError, LabelError, ModelError
 from fewtag.labelling import add_labels, take_back
 from fewtag.labels import category_of
@@ -568,3 +570,39 @@ def test_an_encoder_stays_as_it_was_where_labels_kept_back_say_so(
     assert np.array_equal(
         classifying(english, tmp_path / "shop").fit(texts, labels, fine_tune=False).predict_proba(texts), tagger.predict_proba(texts)
     )
+
+
+def test_a_precision_is_promised_where_labels_prove_it_and_decides_the_tags(tmp_path: Path) -> None:
+    tagger = shop(tmp_path / "w", precision=0.8)
+    titles = [f"{text} {number}号" for number in range(15) for text in TEXTS]
+    tagger.fit([*TEXTS, *titles], [None] * 8 + [*[TEA, COFFEE, SOAP, TOWEL, TEA, COFFEE, TOWEL, SOAP] * 15], tune=False)
+    promise = tagger.promise
+    assert promise.level is not None
+    assert promise.labels == 120
+    assert promise.decides == promise.level
+    asked = ["西湖绿茶", "龙井 礼盒", "香皂 三块"]
+    taxonomy = tagger.taxonomy.primary
+    expected = decide(["?"] * 3, tagger.predict_proba(asked), taxonomy, promise.level)
+    assert [(tag.category, tag.confidence) for tag in tagger.predict(asked)] == [(tag.category, tag.confidence) for tag in expected]
+    tagger.save(tmp_path / "saved")
+    again = Tagger.load(tmp_path / "saved")
+    assert again.promise == promise
+    assert (again.predict_proba(asked) == tagger.predict_proba(asked)).all()
+
+
+def test_without_enough_labels_nothing_is_promised_and_tags_are_decided_by_the_precision() -> None:
+    tagger = shop()
+    tagger.bootstrap(TEXTS)
+    assert (tagger.promise.level, tagger.promise.labels, tagger.promise.decides) == (None, 0, 0.9)
+    tagger.fit([*TEXTS, *ODD], [None] * 8 + [TEA, TEA, COFFEE, COFFEE])
+    found = tagger.promise
+    assert (found.level, found.labels, found.decides) == (None, 4, 0.9)
+
+
+def test_an_encoder_that_was_tuned_on_all_labels_leaves_none_that_prove_anything() -> None:
+    tagger = shop()
+    tagger.fit([*TEXTS, *ODD], [None] * 8 + [TEA, TEA, COFFEE, COFFEE])
+    above = tagger._ladder._upper
+    course = Course([Product("1", "铁观音")], [Label("1", TEA)], [])
+    unseen = above._kept_from_tuning(course, above.steps[0], lambda products: np.zeros((len(products), 4), dtype=np.float32))
+    assert unseen.gold.tolist() == []

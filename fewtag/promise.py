@@ -1,0 +1,142 @@
+"""Finds the level at which held-out labels prove a precision, and says what it found: a promise, or how many labels it lacks.
+
+The trap: a level that was chosen because it did well on some labels is no more proven by them than the luckiest of many dice. So levels
+are tested in an order that was fixed without a look at who is right, and each test is paid for ("Learn then test", Angelopoulos et al.
+2021).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+DOUBT: Final = 0.1
+"""How often, at most, labels drawn by chance may prove a precision that does not hold."""
+STARTS: Final = 2
+"""From how many levels on the tests go down, each with an equal share of the doubt; the first may meet an unlucky label."""
+STRIDE: Final = 2.5
+"""A later start has so many times the answers of the one before."""
+SLACK: Final = 3
+"""The first start has so many answers that the wrong ones which are allowed, divided by this, would still be proof."""
+FEWEST: Final = 20
+"""Fewer answers say nothing of how many labels a proof needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A `precision`, and the `level` of probability at which held-out labels prove it; None where they do not.
+
+    `labels` is how many were held out. Where it is not proven, `lacking` is about how many more labels would do (None: that cannot be
+    told), most of all in the branch of the path `branch`. `unknown` is the share of the products in categories that nothing is known of.
+    """
+
+    precision: float
+    level: float | None = None
+    labels: int = 0
+    lacking: int | None = None
+    branch: str = ""
+    unknown: float = 0.0
+
+    @property
+    def decides(self) -> float:
+        """The level by which tags are decided: the proven one, or the precision itself, as if the models' probabilities were true."""
+        return self.precision if self.level is None else self.level
+
+    def __str__(self) -> str:
+        if self.level is None:
+            return (
+                f"Precision {self.precision:g} is not proven: {self._lack}. Tags go by what the models hold likely, at {self.precision:g}."
+            )
+        rest = f" It is not for categories that none of these is of, about {self.unknown:.0%} of the products." if self.unknown else ""
+        proof = f"{self.labels:,} labels held out prove it with {1 - DOUBT:.0%} confidence, at a level of {self.level:.3f}"
+        return f"Precision {self.precision:g} is promised: {proof}.{rest}"
+
+    @property
+    def _lack(self) -> str:
+        where = f", most of all in {self.branch}" if self.branch else ""
+        if self.precision >= 1:
+            return "no number of labels can prove that nothing is wrong"
+        if not self.labels:
+            return f"there are no labels to hold out, and {self.lacking:,} or more are needed"
+        if self.lacking is None:
+            return f"of {self.labels:,} labels held out too many are wrong at every level, and more labels may help{where}"
+        return f"{self.labels:,} labels held out are too few, and about {self.lacking:,} more may do{where}"
+
+
+def doubt(answers: float, wrong: float, precision: float) -> float:
+    """Return how likely so few wrong answers are where the precision is not met: the binomial tail, as Clopper and Pearson have it.
+
+    Numbers need not be whole: of labels that count unequally, `answers` is how many equal ones tell as much (Korn and Graubard 1998).
+
+    >>> round(doubt(45, 0, 0.95), 4), round(0.95**45, 4)
+    (0.0994, 0.0994)
+    """
+    from scipy.special import betainc
+
+    return float(betainc(max(answers - wrong, 0.0), wrong + 1, precision)) if answers > wrong else 1.0
+
+
+def enough(precision: float, rate: float, allowed: float = DOUBT / STARTS) -> int | None:
+    """Return how many answers prove a precision where a share `rate` of them is wrong; None where no number up to a million does.
+
+    >>> enough(0.95, 0.0), enough(0.95, 0.06)
+    (59, None)
+    """
+    low, high = 0, 1
+    while doubt(high, high * rate, precision) > allowed:
+        low, high = high, 2 * high
+        if high > 2**20 or rate >= 1 - precision:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if doubt(middle, middle * rate, precision) <= allowed else (middle, high)
+    return high
+
+
+def fewest(precision: float) -> int | None:
+    """Return how many answers a level must have to be tested first: so many that a third of the wrong ones allowed would still be proof.
+
+    >>> fewest(0.95), fewest(0.9), fewest(1.0)
+    (128, 62, None)
+    """
+    return enough(precision, (1 - precision) / SLACK)
+
+
+def proven(answers: Floats, wrong: Floats, precision: float) -> int | None:
+    """Return the place of the laxest of some levels at which a precision is proven; None where it is at none.
+
+    The levels, strictest first, are told by their numbers of answers and of wrong ones, (n_levels,). From each start on they are tested
+    one by one until a test fails, so that no test more is paid for (fixed sequences with several starts).
+
+    >>> proven(np.array([40.0, 80, 160]), np.array([0.0, 1, 16]), 0.9)
+    1
+    """
+    first = fewest(precision) or np.inf
+    found = []
+    for start in range(STARTS):
+        place = int(np.searchsorted(answers, first * STRIDE**start))
+        while place < len(answers) and doubt(answers[place], wrong[place], precision) <= DOUBT / STARTS:
+            found.append(place)
+            place += 1
+    return max(found, default=None)
+
+
+def lacking(answers: Floats, wrong: Floats, precision: float, labels: int) -> int | None:
+    """Return about how many more labels of the same kind would prove a precision at one of some levels; None where that cannot be told.
+
+    A level's numbers of answers and wrong ones, (n_levels,) each, are taken to grow with the `labels`; half a right answer and half a wrong
+    one are added to each (Jeffreys), as few that are all right do not say that none is wrong.
+
+    >>> lacking(np.array([50.0]), np.array([0.0]), 0.9, 100), fewest(0.9)
+    (24, 62)
+    """
+    told, first = answers >= FEWEST, fewest(precision) or 0
+    rates = (wrong[told] + 0.5) / (answers[told] + 1)
+    wanted = [enough(precision, rate) for rate in rates.tolist()]
+    more = [labels * (max(each, first) / had - 1) for each, had in zip(wanted, answers[told].tolist(), strict=True) if each]
+    return max(1, round(min(more))) if more else None
