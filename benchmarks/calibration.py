@@ -26,7 +26,7 @@ from fewtag.proof import Proof
 
 SETS: Final = ("mwpd", "instacart")
 BUDGETS: Final = (4, 16)
-DRAWS: Final = 3
+DRAWS: Final = (0, 1, 2)
 CATALOGUE: Final = 9000
 TESTED: Final = 3000
 PRECISIONS: Final = (0.9, 0.95)
@@ -185,12 +185,13 @@ def show(cells: list[Figures], ways: list[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
+    parser.add_argument("--draws", nargs="+", type=int, default=list(DRAWS), help="seeds; fewtag was built looking at 0 to 2")
     parser.add_argument("--setfit", action="store_true", help="train plain SetFit besides, which takes many minutes a cell")
     arguments = parser.parse_args()
     CELLS.parent.mkdir(exist_ok=True)
     lines = CELLS.read_text(encoding="utf-8").splitlines() if CELLS.exists() else []
     cells = {(each["set"], each["budget"], each["draw"]): each for each in map(json.loads, lines)}
-    wanted = [(name, budget, seed) for name in arguments.sets for budget in BUDGETS for seed in range(DRAWS)]
+    wanted = [(name, budget, seed) for name in arguments.sets for budget in BUDGETS for seed in arguments.draws]
     for cell in wanted:
         if cell not in cells or (arguments.setfit and "setfit" not in cells[cell]["scores"]):
             cells[cell] = measured(*cell, arguments.setfit)
