@@ -83,25 +83,6 @@ def logistic(draw: Draw) -> Floats:
     return found
 
 
-def setfit(draw: Draw) -> Floats:
-    """SetFit as its authors train it: pairs of titles, 300 steps of 32, and logistic regression."""
-    from datasets import Dataset
-    from sentence_transformers import SentenceTransformer
-    from setfit import SetFitModel, Trainer, TrainingArguments
-    from sklearn.linear_model import LogisticRegression
-
-    from fewtag.models.source import EMBEDDED, locate
-
-    learn, gold = [product.text for product in draw.products(draw.labelled)], draw.gold(draw.labelled)
-    model = SetFitModel(SentenceTransformer(locate(EMBEDDED).place), LogisticRegression())
-    arguments = TrainingArguments(max_steps=300, batch_size=32, output_dir=str(CACHE / "setfit"), save_strategy="no")
-    Trainer(model, arguments, train_dataset=Dataset.from_dict({"text": learn, "label": gold.tolist()})).train()
-    found = np.zeros((len(draw.test), len(draw.data.taxonomy.classes)), dtype=np.float32)
-    said = model.predict_proba([product.text for product in draw.products(draw.test)], as_numpy=True)
-    found[:, model.model_head.classes_] = said
-    return found
-
-
 def scored(probabilities: Floats, gold: npt.NDArray[np.int64]) -> Figures:
     right = probabilities.argmax(axis=1) == gold
     return {"ece": calibration_error(probabilities.max(axis=1), right), "accuracy": float(right.mean())}
@@ -132,7 +113,7 @@ def plain(probabilities: Floats, draw: Draw, proof: Proof, precision: float) -> 
     return selected(probabilities.max(axis=1) >= threshold, probabilities.argmax(axis=1) == draw.gold(draw.test))
 
 
-def measured(name: str, budget: int, seed: int, with_setfit: bool) -> Figures:
+def measured(name: str, budget: int, seed: int) -> Figures:
     draw, start = Draw.of(load(name), budget, seed), time.perf_counter()
     tagger, gold, found = draw.tagger(), draw.gold(draw.test), {}
     ladder, asked = tagger._ladder, draw.products(draw.test)
@@ -143,8 +124,6 @@ def measured(name: str, budget: int, seed: int, with_setfit: bool) -> Figures:
         "few-shot": ladder._upper._few_shot.predict_proba(asked),
     }
     said["logistic"] = logistic(draw)
-    if with_setfit:
-        said["setfit"] = setfit(draw)
     kept, ladder._upper.calibration = ladder._upper.calibration, type(ladder._upper.calibration)()
     said["blend before"] = tagger.predict_proba(asked)
     for precision in PRECISIONS:
@@ -186,18 +165,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--draws", nargs="+", type=int, default=list(DRAWS), help="seeds; fewtag was built looking at 0 to 2")
-    parser.add_argument("--setfit", action="store_true", help="train plain SetFit besides, which takes many minutes a cell")
     arguments = parser.parse_args()
     CELLS.parent.mkdir(exist_ok=True)
     lines = CELLS.read_text(encoding="utf-8").splitlines() if CELLS.exists() else []
     cells = {(each["set"], each["budget"], each["draw"]): each for each in map(json.loads, lines)}
     wanted = [(name, budget, seed) for name in arguments.sets for budget in BUDGETS for seed in arguments.draws]
     for cell in wanted:
-        if cell not in cells or (arguments.setfit and "setfit" not in cells[cell]["scores"]):
-            cells[cell] = measured(*cell, arguments.setfit)
+        if cell not in cells:
+            cells[cell] = measured(*cell)
             with CELLS.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(cells[cell]) + "\n")
-    ways = ["fewtag", "blend before", "zero-shot", "few-shot", "logistic", *(["setfit"] if arguments.setfit else [])]
+    ways = ["fewtag", "blend before", "zero-shot", "few-shot", "logistic"]
     show([cells[cell] for cell in wanted], ways)
 
 

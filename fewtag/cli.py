@@ -103,7 +103,6 @@ def bootstrap(
     Example: fewtag bootstrap taxonomy.yaml --precision 0.95
     """
     from fewtag.tagger import Tagger
-    from fewtag.taxonomy_file import write_ids
     from fewtag.workspace import Workspace
 
     home = Workspace.home(Path.cwd(), workspace)
@@ -114,11 +113,8 @@ def bootstrap(
     outcome = with_bars(tagger.bootstrap, catalogue)
     if is_new:
         talk(f"Everything is kept in {tagger.workspace.root}")
-    try:
-        if tagger.ids_made:
-            talk(f"{write_ids(taxonomy)} categories had no id; the ids made from their paths now stand in {taxonomy}")
-    except FewtagError as error:  # the tags are there and right
-        talk(f"Categories without an id are known by their paths; the ids could not be written into {taxonomy}: {error.problem}")
+    if tagger.ids_made:
+        keep_ids(taxonomy)
     if outcome.unchanged:
         talk("Nothing has changed since the last run: its tags stand.")
     elif tagger.consulted:
@@ -132,6 +128,16 @@ def bootstrap(
         talk(f"Went on behind the {outcome.resumed_at} products of the interrupted run.")
     typer.echo(json.dumps(asdict(outcome)) if as_json else str(outcome))
     talk("Next: `fewtag status` shows the categories, `fewtag explain PRODUCT_ID` one product, `fewtag export -o FILE` writes all tags.")
+
+
+def keep_ids(taxonomy: Path) -> None:
+    """Write the ids that were made from paths into a taxonomy's file, or say why not: the tags are there and right all the same."""
+    from fewtag.taxonomy_file import write_ids
+
+    try:
+        talk(f"{write_ids(taxonomy)} categories had no id; the ids made from their paths now stand in {taxonomy}")
+    except FewtagError as error:
+        talk(f"Categories without an id are known by their paths; the ids could not be written into {taxonomy}: {error.problem}")
 
 
 app.command()(train)

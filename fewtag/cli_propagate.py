@@ -36,7 +36,7 @@ def propagate(
 
     Example: fewtag propagate --dry-run --audit 50 > audit.csv
     """
-    from fewtag.audit_file import audit_sample
+    from fewtag.audit import audit_sample
     from fewtag.tag_file import SPREAD_COLUMNS, spread_rows, stream_csv
     from fewtag.tagger import Tagger
 
@@ -83,7 +83,7 @@ def talk_of_propagation(tagger: Tagger, count: int, precision: float, dry_run: b
 
 def take_answers(tagger: Tagger, file: Path, source: str) -> None:
     """Print how right an audit found what was spread, and add its answers as labels."""
-    from fewtag.audit_file import audited_precision, read_answers
+    from fewtag.audit import audited_precision, read_answers
     from fewtag.labelling import add_labels
 
     found = read_answers(file, tagger.taxonomy, tagger.products() if tagger.columns.file else None, source)

@@ -17,9 +17,9 @@ from fewtag.store import ModelIdentity
 
 DEFAULT_PROMPTS: Final = {"zh": "category.zh.v1"}
 """The prompt for each language that has one of its own; the rest take the English one."""
-FIRST_PASS: Final = "an encoder of 22 million parameters is good for a first pass: `--preset base` or `--lm NAME` bring bigger models"
 ENRICH_PROMPTS: Final = {"zh": "enrich.zh.v1"}
 """The same for the prompt that asks for words of a category."""
+FIRST_PASS: Final = "an encoder of 22 million parameters is good for a first pass: `--preset base` or `--lm NAME` bring bigger models"
 
 
 @dataclass(frozen=True, slots=True)

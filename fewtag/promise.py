@@ -53,7 +53,8 @@ class Promise:
                 f"Precision {self.precision:g} is not proven: {self._lack}. Tags go by what the models hold likely, at {self.precision:g}."
             )
         rest = f" It is not for categories that none of these is of, about {self.unknown:.0%} of the products." if self.unknown else ""
-        proof = f"{self.labels:,} labels held out prove it with {1 - DOUBT:.0%} confidence, at a level of {self.level:.3f}"
+        proof = f"{self.labels:,} labels held out prove it at a level of {self.level:.3f}, with {1 - DOUBT:.0%} confidence"
+        proof += " as far as categories are as frequent as they seem"
         return f"Precision {self.precision:g} is promised: {proof}.{rest}"
 
     @property

@@ -295,7 +295,7 @@ class Tagger:
         [product] = as_products([product], self.columns)
         self._learner.must_be_fitted()
         taxonomy, evidence = self.taxonomy.primary, self._ladder.explain(product)
-        [tag] = self._tags([product], evidence.probability[None])
+        [tag] = self._tags([product], evidence.probability[None], self.promise.decides)
         found = candidates(evidence, self._ladder.voices(product), taxonomy, shortlist)
         with Ledger.open(self.workspace.ledger) as ledger:
             held = standing(ledger.label_rows(), self.taxonomy).held
@@ -412,12 +412,13 @@ class Tagger:
 
     def _tagged(self, products: Iterable[Product]) -> Iterator[list[Tag]]:
         """Yield one tag per product, in order, batch by batch."""
+        level = self.promise.decides
         for batch in self._batches(products):
-            yield self._tags(batch, self._probabilities(batch))
+            yield self._tags(batch, self._probabilities(batch), level)
 
-    def _tags(self, batch: Sequence[Product], probabilities: Probabilities) -> list[Tag]:
+    def _tags(self, batch: Sequence[Product], probabilities: Probabilities, level: float) -> list[Tag]:
         ids = [product.id for product in batch]
-        return decide(ids, probabilities, self.taxonomy.primary, self.promise.decides, self._ladder.stages)
+        return decide(ids, probabilities, self.taxonomy.primary, level, self._ladder.stages)
 
     def _probabilities(self, batch: Sequence[Product]) -> Probabilities:
         self._learner.must_be_fitted()
@@ -443,12 +444,12 @@ class Tagger:
     def _sheet(self, asked: Sequence[tuple[Product, str | None]]) -> Sheet:
         """Tag products with gold, and keep of a batch's probabilities what their figures need."""
         tags: list[Tag] = []
-        scores = []
+        scores, level = [], self.promise.decides
         with bar("tagging", len(asked)) as done:
             for batch in self._batches(asked):
                 products, gold = zip(*batch, strict=True)
                 probabilities = self._probabilities(products)
-                tags += self._tags(products, probabilities)
+                tags += self._tags(products, probabilities, level)
                 scores.append(Scores.of(probabilities, gold, self.taxonomy.primary))
                 done.update(len(batch))
         return Sheet(tags, [truth for _, truth in asked], Scores.joined(scores), self.taxonomy.primary)

@@ -248,6 +248,9 @@ def test_propagate_shows_keeps_and_takes_back(shop: Path, run: Run) -> None:
     (shop / "labels.csv").write_text("sku,category\n" + "".join(f"{sku},{category}\n" for sku, _, category in rows[:30]), encoding="utf-8")
     run("bootstrap", "taxonomy.yaml")
     assert run("label", "import", "labels.csv", "--by", "ann").code == 0
+    few = run("propagate", "--dry-run", "--audit", "1000")
+    there = len(list(csv.DictReader(io.StringIO(few.out))))
+    assert f"The audit has all {there} that there are, fewer than the 1000 that were asked for." in few.talk
     dry = run("propagate", "--dry-run", "--audit", "3")
     shown = list(csv.DictReader(io.StringIO(dry.out)))
     assert len(shown) == 3

@@ -19,7 +19,7 @@ from scipy import sparse
 from scipy.stats import binomtest
 from test_models import drawn
 
-from fewtag.audit_file import audit_sample, audited_precision
+from fewtag.audit import audit_sample, audited_precision
 from fewtag.core import Label, Product
 from fewtag.errors import ModelError
 from fewtag.models.neighbours.brakes import (

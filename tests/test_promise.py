@@ -74,7 +74,8 @@ def test_a_promise_says_what_it_rests_on_and_what_it_lacks() -> None:
     assert Promise(0.9).decides == 0.9
     assert Promise(0.9, 0.75, 1200).decides == 0.75
     assert str(Promise(0.9, 0.75, 1200)) == (
-        "Precision 0.9 is promised: 1,200 labels held out prove it with 90% confidence, at a level of 0.750."
+        "Precision 0.9 is promised: 1,200 labels held out prove it at a level of 0.750, "
+        "with 90% confidence as far as categories are as frequent as they seem."
     )
     assert str(Promise(0.9, 0.75, 1200, unknown=0.124)).endswith(
         "It is not for categories that none of these is of, about 12% of the products."

@@ -379,6 +379,26 @@ def test_without_labels_a_model_counts_by_how_far_it_agrees_and_with_labels_by_w
     assert knowing.consulted == doubtful(PlannedLM(TRUTH)).fit(ITEMS).consulted
 
 
+def test_of_many_labels_the_model_is_asked_about_as_many_as_tell(
+    doubtful: Callable[[PlannedLM], ZeroShot], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shortlist_lm, "ASKED_FIRST", 40)
+    lm = PlannedLM(dict.fromkeys(MANY_CODES, NAMES[2]))
+    found = doubtful(lm).fit(ITEMS, LABELS).consulted
+    assert found
+    assert (found.weight, found.by_labels) == (0.0, True)
+    assert lm.asked == {*asked_first(MANY_CODES), *asked_first([label.product_id for label in LABELS])}
+
+
+def test_a_single_category_needs_no_language_model(tmp_path: Path) -> None:
+    alone, lm = Taxonomy.from_paths(["Bread"]), PlannedLM({})
+    scorer = ShortlistScorer(IGNORANT, Prompt.load("category.v1"), alone, tmp_path)
+    scorer._lm = lm  # type: ignore[assignment]
+    rung = ZeroShot(alone, PlannedEncoder({text: [0.5] for text in MANY_CODES}, names=("Bread",)), lm=scorer).fit(ITEMS)
+    assert rung.consulted is None
+    assert np.array_equal(rung.predict_proba(ITEMS[:2]), np.ones((2, 1), dtype=np.float32))
+
+
 def test_a_model_that_labels_are_better_met_without_has_no_weight_however_far_it_agrees(doubtful: Callable[[PlannedLM], ZeroShot]) -> None:
     misled = {text: NAMES[number % 2] if number % 10 < 5 else NAMES[2] for number, text in enumerate(MANY_CODES)}
     before = doubtful(PlannedLM(misled)).fit(ITEMS).consulted

@@ -160,29 +160,29 @@ class ZeroShot:
             total += len(view.texts) * np.exp(batch_prior(self._scores(view)))
         return np.log(total / len(texts) + TINY).astype(np.float32)
 
-    def weight(self, products: Sequence[Product], labels: Sequence[Label]) -> float | None:
+    def heed(self, products: Sequence[Product], labels: Sequence[Label]) -> None:
+        """Weigh the language model by labels, as `fit` does, and learn anew from the products where that changes its weight."""
+        if self.consulted:
+            weight = self._weight_by(labels, products)
+            if weight != (self._weight if self.consulted.by_labels else None):
+                self.fit(products, labels)
+
+    def _weight_by(self, labels: Sequence[Label], products: Sequence[Product]) -> float | None:
         """Return the weight of the language model's opinion by labels, which name products by id; None where these are too few to say."""
         classes = {label.product_id: self.taxonomy.index[label.category] for label in labels if not label.negative}
         known = {product.text: classes[product.id] for product in products if product.id in classes}
         if not self.lm or len(known) < ENOUGH_LABELS:
             return None
-        texts = list(known)
+        texts = asked_first(list(known))  # so many say enough, and asking about all of them could take hours
         return self.lm.fitted_weight(texts, self._all_believed(texts), np.array([known[text] for text in texts]))
-
-    def heed(self, products: Sequence[Product], labels: Sequence[Label]) -> None:
-        """Weigh the language model by labels, as `fit` does, and learn anew from the products where that changes its weight."""
-        if self.consulted:
-            weight = self.weight(products, labels)
-            if weight != (self._weight if self.consulted.by_labels else None):
-                self.fit(products, labels)
 
     def _consult(self, texts: Sequence[str], products: Sequence[Product], labels: Sequence[Label]) -> None:
         """Find the weight of the language model's opinion, and the lead beyond which it need not be asked, by asking about some texts."""
-        if not self.lm:
+        if not self.lm or len(self.classes_) == 1:
             return
         first = asked_first(texts)
         believed = self._all_believed(first)
-        fitted = self.weight(products, labels)
+        fitted = self._weight_by(labels, products)
         weight = self.lm.weight(first, believed) if fitted is None else fitted
         self._reach = np.inf if len(first) == len(texts) else self.lm.reach(first, believed, weight)
         self.consulted = Consulted(len(first), len(texts), weight, fitted is not None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fewtag.audit_file import Audit, read_answers
+from fewtag.audit import Audit, read_answers
 from fewtag.core import Label, Product
 from fewtag.errors import FewtagError
 from fewtag.taxonomy import Taxonomy
