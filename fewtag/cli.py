@@ -18,6 +18,7 @@ import typer
 
 from fewtag import __version__
 from fewtag.cli_evaluate import evaluate
+from fewtag.cli_explain import explain
 from fewtag.cli_label import label_app
 from fewtag.cli_propagate import propagate
 from fewtag.cli_taxonomy import taxonomy_app
@@ -26,7 +27,6 @@ from fewtag.errors import FewtagError
 from fewtag.terminal import (
     LOW_PRECISION,
     AsJson,
-    ProductId,
     Stoppable,
     TaxonomyFile,
     WorkspaceFolder,
@@ -38,10 +38,7 @@ from fewtag.terminal import (
 )
 
 if TYPE_CHECKING:
-    from fewtag.explanation import Explanation
     from fewtag.status import BranchStatus
-    from fewtag.store import StoredTag
-    from fewtag.taxonomy import Taxonomy
 
 app = typer.Typer(
     cls=Stoppable,
@@ -59,7 +56,6 @@ OutFile = Annotated[Path | None, typer.Option("-o", "--out", help="Where to writ
 STATUS_SCHEMA = "fewtag.status/1"
 """Goes up when a key of `fewtag status --json` changes or goes, and not when one is added."""
 SHOWN = 20
-MOST = 500
 
 
 def main() -> None:
@@ -143,6 +139,7 @@ def keep_ids(taxonomy: Path) -> None:
 app.command()(train)
 app.command()(propagate)
 app.command()(evaluate)
+app.command()(explain)
 
 
 @app.command()
@@ -224,57 +221,6 @@ def export(out: OutFile = None, workspace: WorkspaceFolder = None) -> None:
         check_target(out, catalogue_of(place))
     write_rows(stored_rows(place), out)
     talk("Next: `fewtag explain PRODUCT_ID` says why a product has its tag.")
-
-
-@app.command()
-def explain(
-    product_id: ProductId,
-    workspace: WorkspaceFolder = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show why a product has its tag: its likeliest categories, and every tag that it has had.
-
-    probability is what all of it comes to, zero-shot, few-shot and fine-tune what each of these rungs says alone, where it speaks for
-    the category. similarity is how near the category's words are (the nearest stand in brackets), before what that makes of it as a
-    probability, calibrated the same with the encoder's bias taken out and a language model's opinion added; zero-shot has learnt from
-    the whole catalogue besides.
-
-    Example: fewtag explain SKU-4711
-    """
-    from fewtag.tagger import Tagger
-
-    tagger = Tagger.open(open_workspace(workspace).root)
-    found = tagger.explain(tagger.product(product_id))
-    history = tagger.history(product_id)
-    if as_json:
-        typer.echo(json.dumps(asdict(found) | {"history": [asdict(each) for each in history]}, ensure_ascii=False))
-    else:
-        print_explanation(found, history, tagger.taxonomy)
-    talk(f"Next: where this is wrong, `fewtag label add {product_id} CATEGORY`, or give the category more aliases and `fewtag bootstrap`.")
-
-
-def print_explanation(found: Explanation, history: Sequence[StoredTag], taxonomy: Taxonomy) -> None:
-    """Print an explanation as a table, and below it every tag that the product has had."""
-    said = taxonomy.path(found.tag.category) if found.tag.category else "left open"
-    typer.echo(f"{found.product.id}: {found.product.text[:MOST]}\n-> {said}, {found.tag.confidence:.2f} ({found.tag.stage})\n")
-    rungs = list(found.candidates[0].voices)
-    heads = "".join(f"  {rung:>9}" for rung in rungs)
-    typer.echo(f"{'probability':>11}{heads}  {'similarity':>10}  {'before':>6}  {'calibrated':>10}  category (nearest words)")
-    for each in found.candidates:
-        said = "".join(f"  {'-' if value is None else format(value, '.3f'):>9}" for value in each.voices.values())
-        typer.echo(
-            f"{each.probability:>11.3f}{said}  {each.similarity:>10.3f}  {each.before_calibration:>6.3f}  {each.after_calibration:>10.3f}"
-            f"  {each.path} ({each.nearest})"
-        )
-    for row in found.labels:
-        name = taxonomy.path(row.label.category) if row.label.category in taxonomy else row.label.category
-        typer.echo(f"{row.label.source} says {'not ' if row.label.negative else ''}{name} ({row.at})")
-    typer.echo("")
-    if history and history[0].tag.category != found.tag.category:
-        typer.echo("The product's text, or what was learnt, has changed since the last bootstrap, which said:")
-    for past in history:
-        name = past.tag.category or "left open"
-        typer.echo(f"{past.at}: {name}, {past.tag.confidence:.2f} by {past.tag.stage} ({past.model.name}), run {past.run_id}")
 
 
 def write_rows(rows: Iterator[dict[str, Any]], out: Path | None) -> None:

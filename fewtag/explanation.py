@@ -1,17 +1,32 @@
-"""Why a product has its tag: its likeliest categories, what each rung and each of the zero-shot rung's stages says of them, and people."""
+"""Why a product has its tag: what each rung says, which words mattered, which labelled products are like it, and what people said.
+
+The trap: a word that can be left out at no loss may still have mattered, where others say the same. What is told is what each one adds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
 from fewtag.blend import Array
-from fewtag.core import Product, Stage, Tag
+from fewtag.core import Label, Product, Stage, Tag
+from fewtag.decide import decide
+from fewtag.ladder import Ladder
 from fewtag.models.zero_shot.rung import Evidence
 from fewtag.store import StoredLabel
 from fewtag.taxonomy import Taxonomy
+
+WORDS: Final = 40
+"""So many different words of a product are left out, one after the other; a text that is longer says the most at its beginning."""
+NEIGHBOURS: Final = 5
+UNSPACED: Final = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
+"""Thai, Lao, Burmese, Khmer, kana and Chinese characters: no space stands between their words."""
+LETTER: Final = rf"[^\W_{UNSPACED}]"
+TOKEN: Final = re.compile(rf"[{UNSPACED}]+|{LETTER}+(?:['’.-]{LETTER}+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +47,64 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """A word of a product's text: how likely the answer is without it, and the category of the tag that it would have then."""
+
+    word: str
+    without: float
+    tag: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A labelled product, which the rungs have learnt from, and the cosine of its text and another."""
+
+    label: Label
+    text: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a product has its tag: the likeliest categories, best first, and what people say of it, the oldest first."""
+    """Why a product has its tag: the likeliest categories, best first, and what people say of it, the oldest first.
+
+    `way` leads to the likeliest category, each with its probability: the tag is the deepest one there that is as likely as `level`.
+    `words` are those of the text, by how much the answer's probability changes without them, and `neighbours` the labelled products that
+    are nearest. `weights` are the shares of the rungs in what is said where all of them speak.
+    """
 
     product: Product
     tag: Tag
+    level: float
+    way: tuple[tuple[str, float], ...]
+    weights: dict[Stage, float]
     candidates: tuple[Candidate, ...]
+    words: tuple[Word, ...]
+    neighbours: tuple[Neighbour, ...]
     labels: tuple[StoredLabel, ...]
+
+    @property
+    def answer(self) -> str:
+        """The tag's category, or the likeliest one where the tag is left open; the tag's confidence is how likely it is."""
+        return self.tag.category or self.tag.alternatives[0][0]
+
+
+def explain(product: Product, ladder: Ladder, level: float, shortlist: int, labels: Sequence[StoredLabel]) -> Explanation:
+    """Return why a ladder says what it says of a product, where a tag is decided at a level of probability; `labels` are all that hold."""
+    taxonomy, evidence = ladder.taxonomy, ladder.explain(product)
+    [tag] = decide([product.id], evidence.probability[None], taxonomy, level, ladder.stages)
+    sums = dict(zip(taxonomy, taxonomy.subtree_sums(evidence.probability[None])[0].tolist(), strict=True))
+    return Explanation(
+        product,
+        tag,
+        level,
+        tuple((category, sums[category]) for category in taxonomy.trail(tag.alternatives[0][0])),
+        ladder.weights,
+        candidates(evidence, ladder.voices(product), taxonomy, shortlist),
+        weighed_words(product, tag, ladder, level),
+        tuple(Neighbour(*each) for each in ladder.nearest_labels(product, NEIGHBOURS)),
+        tuple(row for row in labels if row.label.product_id == product.id),
+    )
 
 
 def candidates(evidence: Evidence, voices: Mapping[Stage, Array], taxonomy: Taxonomy, shortlist: int) -> tuple[Candidate, ...]:
@@ -57,3 +123,43 @@ def candidates(evidence: Evidence, voices: Mapping[Stage, Array], taxonomy: Taxo
         )
         for column in best
     )
+
+
+def weighed_words(product: Product, tag: Tag, ladder: Ladder, level: float) -> tuple[Word, ...]:
+    """Return what would be said without each word of a product that has a tag, those first that change its confidence most."""
+    said = words_of(product.text)[:WORDS]
+    if not said:
+        return ()
+    taxonomy, answer = ladder.taxonomy, tag.category or tag.alternatives[0][0]
+    probabilities = ladder.predict_proba([replace(product, text=without(product.text, word)) for word in said])
+    shares = taxonomy.subtree_sums(probabilities)[:, list(taxonomy).index(answer)].tolist()
+    tags = decide([product.id] * len(said), probabilities, taxonomy, level)
+    found = [Word(word, share, each.category) for word, share, each in zip(said, shares, tags, strict=True)]
+    return tuple(sorted(found, key=lambda each: -abs(each.without - tag.confidence)))
+
+
+def words_of(text: str) -> list[str]:
+    """Return the different words of a text in their order; where no spaces are written, each two neighbouring characters.
+
+    >>> words_of("Earl Grey tea, decaf tea 20-ct")
+    ['Earl', 'Grey', 'tea', 'decaf', '20-ct']
+    >>> words_of("西湖绿茶 250g")
+    ['西湖', '湖绿', '绿茶', '250g']
+    """
+    found: dict[str, str] = {}
+    for token in TOKEN.findall(text):
+        pairs = [token[place : place + 2] for place in range(len(token) - 1)] if re.match(rf"[{UNSPACED}]", token) else []
+        for word in pairs or [token]:
+            found.setdefault(word.casefold(), word)
+    return list(found.values())
+
+
+def without(text: str, word: str) -> str:
+    """Return a text without a word of its own, wherever it stands.
+
+    >>> without("Earl Grey tea, teapot and TEA", "tea"), without("西湖绿茶 250g", "绿茶")
+    ('Earl Grey , teapot and', '西湖 250g')
+    """
+    alone = rf"(?<!{LETTER}){re.escape(word)}(?!{LETTER})"
+    pattern = re.escape(word) if re.match(rf"[{UNSPACED}]", word) else alone
+    return " ".join(re.sub(pattern, " ", text, flags=re.IGNORECASE).split())

@@ -180,6 +180,20 @@ class Ladder:
         """Return what each rung says of a product by itself, (n_classes,); a class that it does not speak for has NaN."""
         return {"zero-shot": self._zero_shot.predict_proba([product])[0], **self._upper.voices(product)}
 
+    @property
+    def weights(self) -> dict[Stage, float]:
+        """Return the share that each rung has in what is said where all of them speak; the gate and calibration come on top."""
+        return self._upper.weights
+
+    def nearest_labels(self, product: Product, count: int) -> list[tuple[Label, str, float]]:
+        """Return the labels of other products whose texts are nearest to a product's, each with its text and the cosine, nearest first."""
+        known = [(label, text) for label, text in self.learnt if not label.negative and label.product_id != product.id]
+        if not known:
+            return []
+        encoder: Encoder = self._encoder or self._zero_shot.ngrams
+        cosines = encoder.encode([text for _, text in known]) @ encoder.encode([product.text])[0]
+        return [(*known[row], float(cosines[row])) for row in np.argsort(-cosines, kind="stable")[:count].tolist()]
+
     def _told(self, course: Course, upper: Upper, heard: Heard, share: Array, seconds: float) -> Training:
         index = self.taxonomy.index
         labels = np.bincount([index[label.category] for label in course.positive], minlength=len(index))

@@ -23,7 +23,7 @@ from fewtag.course import Plan
 from fewtag.decide import PRECISION, decide
 from fewtag.errors import CatalogueError, FewtagError, LabelError
 from fewtag.evaluation import Evaluation, evaluate
-from fewtag.explanation import Explanation, candidates
+from fewtag.explanation import Explanation, explain
 from fewtag.label_file import id_of_text
 from fewtag.labelling import add_labels, paired
 from fewtag.labels import category_of, standing
@@ -291,15 +291,15 @@ class Tagger:
         return evaluate(self._sheet(asked), self.precision, len(listed) - len(asked), self.seed)
 
     def explain(self, product: Product | str, shortlist: int = 5) -> Explanation:
-        """Return why a product is tagged as it is: its likeliest categories with the scores that led there."""
+        """Return why a product is tagged as it is: what the rungs say of likely categories, its words, and labelled products like it.
+
+        Each of its words is left out once to see what changes, so that a language model may be asked some forty times.
+        """
         [product] = as_products([product], self.columns)
         self._learner.must_be_fitted()
-        taxonomy, evidence = self.taxonomy.primary, self._ladder.explain(product)
-        [tag] = self._tags([product], evidence.probability[None], self.promise.decides)
-        found = candidates(evidence, self._ladder.voices(product), taxonomy, shortlist)
         with Ledger.open(self.workspace.ledger) as ledger:
             held = standing(ledger.label_rows(), self.taxonomy).held
-        return Explanation(product, tag, found, tuple(row for row in held if row.label.product_id == product.id))
+        return explain(product, self._ladder, self.promise.decides, shortlist, held)
 
     def products(self) -> Iterator[Product]:
         """Yield the products of the catalogue that the taxonomy's file names; raises CatalogueError where it names none."""

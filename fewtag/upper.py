@@ -113,6 +113,16 @@ class Upper:
         nothing = np.float32(np.nan)
         return {step.stage: np.where(step.speaks, rung.predict_proba([product])[0], nothing) for step, rung in self._rungs}
 
+    @property
+    def weights(self) -> dict[Stage, float]:
+        """Return the share that each rung has in what is said where all of them speak, 1 in all."""
+        found: dict[Stage, float] = {"zero-shot": 1.0}
+        for step in self.steps:
+            below, own = (step.blend.below, step.blend.rung) if any(step.speaks) else (1.0, 0.0)
+            found = {stage: below * weight for stage, weight in found.items()} | {step.stage: own}
+        total = sum(found.values())
+        return {stage: weight / total for stage, weight in found.items()}
+
     def save(self, folder: Path) -> None:
         """Write what the rungs have learnt, each into a folder of its own; the rest is told by the training."""
         for step, rung in self._rungs:

@@ -1,0 +1,109 @@
+"""The command `fewtag explain`: why a product has its tag, for a person to read or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from fewtag.terminal import AsJson, ProductId, WorkspaceFolder, open_workspace, talk, with_bars
+
+if TYPE_CHECKING:
+    from fewtag.explanation import Explanation
+    from fewtag.store import StoredTag
+    from fewtag.taxonomy import Taxonomy
+
+MOST = 500
+SHOWN_WORDS = 6
+TOLD = 0.01
+"""A word without which less than that changes is not shown."""
+
+
+def explain(
+    product_id: ProductId,
+    workspace: WorkspaceFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show why a product has its tag: its likeliest categories, the words that mattered, labelled products like it, and its history.
+
+    probability is what all of it comes to, zero-shot, few-shot and fine-tune what each of these rungs says alone, where it speaks for
+    the category. similarity is how near the category's words are (the nearest stand in brackets), before what that makes of it as a
+    probability, calibrated the same with the encoder's bias taken out and a language model's opinion added; zero-shot has learnt from
+    the whole catalogue besides.
+
+    Example: fewtag explain SKU-4711
+    """
+    from fewtag.tagger import Tagger
+
+    tagger = Tagger.open(open_workspace(workspace).root)
+    found = with_bars(tagger.explain, tagger.product(product_id))
+    history = tagger.history(product_id)
+    if as_json:
+        typer.echo(json.dumps(asdict(found) | {"history": [asdict(each) for each in history]}, ensure_ascii=False))
+    else:
+        print_explanation(found, tagger.taxonomy)
+        print_history(found, history)
+    talk(f"Next: where this is wrong, `fewtag label add {product_id} CATEGORY`, or give the category more aliases and `fewtag bootstrap`.")
+
+
+def print_explanation(found: Explanation, taxonomy: Taxonomy) -> None:
+    """Print the tag, a table of the likeliest categories, what people say, and what would change the answer."""
+    typer.echo(f"{found.product.id}: {found.product.text[:MOST]}")
+    typer.echo(f"-> {named(found.tag.category, taxonomy)}, {found.tag.confidence:.2f} ({found.tag.stage})\n")
+    print_candidates(found)
+    for row in found.labels:
+        typer.echo(f"{row.label.source} says {'not ' if row.label.negative else ''}{named(row.label.category, taxonomy)} ({row.at})")
+    if len(found.weights) > 1:
+        typer.echo("Where all rungs speak: " + ", ".join(f"{rung} has {share:.0%} of the say" for rung, share in found.weights.items()))
+    way = " > ".join(f"{taxonomy[category].name} {share:.2f}" for category, share in found.way)
+    typer.echo(f"\n{way}: tagged is the deepest that is {found.level:.3g} sure")
+    print_words(found, taxonomy)
+    if found.neighbours:
+        typer.echo("\nsimilarity  the nearest labelled products, and what they are")
+    for each in found.neighbours:
+        typer.echo(f"{each.similarity:>10.2f}  {each.text[:MOST]}: {named(each.label.category, taxonomy)} ({each.label.source})")
+
+
+def print_candidates(found: Explanation) -> None:
+    """Print what is said of the likeliest categories, a line each."""
+    heads = "".join(f"  {rung:>9}" for rung in found.candidates[0].voices)
+    typer.echo(f"{'probability':>11}{heads}  {'similarity':>10}  {'before':>6}  {'calibrated':>10}  category (nearest words)")
+    for each in found.candidates:
+        said = "".join(f"  {'-' if value is None else format(value, '.3f'):>9}" for value in each.voices.values())
+        typer.echo(
+            f"{each.probability:>11.3f}{said}  {each.similarity:>10.3f}  {each.before_calibration:>6.3f}  {each.after_calibration:>10.3f}"
+            f"  {each.path} ({each.nearest})"
+        )
+
+
+def print_words(found: Explanation, taxonomy: Taxonomy) -> None:
+    """Print the words without which the answer would be less or more likely, or another one."""
+    likely, answer = found.tag.confidence, named(found.answer, taxonomy)
+    shown = [each for each in found.words if abs(each.without - likely) >= TOLD or each.tag != found.tag.category][:SHOWN_WORDS]
+    if not shown:
+        typer.echo(f"No single word changes how likely {answer} is.")
+        return
+    typer.echo(f"\n{'without':>7}  the word; how likely {answer} is without it, with all {likely:.2f}")
+    for each in shown:
+        changed = "" if each.tag == found.tag.category else f"; the tag would be {named(each.tag, taxonomy)}"
+        typer.echo(f"{each.without:>7.2f}  {each.word}{changed}")
+
+
+def print_history(found: Explanation, history: Sequence[StoredTag]) -> None:
+    """Print every tag that the product has had, and say where the latest is another than what is said now."""
+    typer.echo("")
+    if history and history[0].tag.category != found.tag.category:
+        typer.echo("The product's text, or what was learnt, has changed since the last bootstrap, which said:")
+    for past in history:
+        name = past.tag.category or "left open"
+        typer.echo(f"{past.at}: {name}, {past.tag.confidence:.2f} by {past.tag.stage} ({past.model.name}), run {past.run_id}")
+
+
+def named(category: str | None, taxonomy: Taxonomy) -> str:
+    """Return a category's path, or its id where the taxonomy has it no more."""
+    if category is None:
+        return "left open"
+    return taxonomy.path(category) if category in taxonomy else category
