@@ -10,15 +10,17 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from product_sets import CACHE, ProductSet, cached_encoder, load, tagger_for
+from product_sets import CACHE, ProductSet, cached_encoder, load, tagger_for, trained_setfit
 
 from fewtag import Product, Tagger
-from fewtag.decide import decide
+from fewtag.decide import decide, prediction_sets
 from fewtag.labelling import add_labels, paired
 from fewtag.metrics import calibration_error, on_the_way
 from fewtag.promise import Promise
@@ -31,9 +33,15 @@ CATALOGUE: Final = 9000
 TESTED: Final = 3000
 PRECISIONS: Final = (0.9, 0.95)
 CELLS: Final = CACHE / "calibration.jsonl"
+SETFIT_CELLS: Final = CACHE / "calibration_setfit.jsonl"
+HOLD: Final = 0.95
+SETS_OF: Final = ("fewtag", "blend before", "few-shot", "logistic")
+"""Whose sets of alternatives are measured: by all but fewtag, those that hold `HOLD` of the probability by their own word."""
 
 Floats = npt.NDArray[np.float32]
 Figures = dict[str, Any]
+Cell = tuple[str, int, int]
+"""A set, how many labels a category, and a draw's seed."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,15 @@ def logistic(draw: Draw) -> Floats:
     return found
 
 
+def setfit(draw: Draw) -> Floats:
+    """Plain SetFit."""
+    learn, test = ([product.text for product in draw.products(rows)] for rows in (draw.labelled, draw.test))
+    model = trained_setfit(learn, draw.gold(draw.labelled).tolist())
+    found = np.zeros((len(test), len(draw.data.taxonomy.classes)), dtype=np.float32)
+    found[:, model.model_head.classes_] = model.predict_proba(test, as_numpy=True)
+    return found
+
+
 def scored(probabilities: Floats, gold: npt.NDArray[np.int64]) -> Figures:
     right = probabilities.argmax(axis=1) == gold
     return {"ece": calibration_error(probabilities.max(axis=1), right), "accuracy": float(right.mean())}
@@ -99,6 +116,13 @@ def selected(answered: npt.NDArray[np.bool_], right: npt.NDArray[np.bool_]) -> F
     count = int(answered.sum())
     precision = float((right & answered).sum() / count) if count else 1.0
     return {"coverage": count / len(answered), "precision": precision, "error": float(np.sqrt(precision * (1 - precision) / max(count, 1)))}
+
+
+def held(probabilities: Floats, draw: Draw, mass: float) -> Figures:
+    """Return how often the right category is among the likeliest that hold a mass of the probability, and how many these are."""
+    sets = [dict(each) for each in prediction_sets(probabilities, draw.data.taxonomy, mass)]
+    among = [draw.data.gold[row] in each for row, each in zip(draw.test, sets, strict=True)]
+    return {"holds": float(np.mean(among)), "size": float(np.mean([len(each) for each in sets]))}
 
 
 def plain(probabilities: Floats, draw: Draw, proof: Proof, precision: float) -> Figures:
@@ -136,9 +160,28 @@ def measured(name: str, budget: int, seed: int) -> Figures:
             "before": delivered(said["blend before"], draw, precision),
             "plain": plain(probabilities, draw, ladder._proof, precision),
         }
+    masses = {way: ladder.holding(HOLD).mass if way == "fewtag" else HOLD for way in SETS_OF}
+    sets = {way: held(said[way], draw, mass) | {"mass": mass} for way, mass in masses.items()}
     scores = {way: scored(each, gold) for way, each in said.items()}
     about = {"set": name, "budget": budget, "draw": seed, "labels": len(draw.labelled), "seconds": seconds}
-    return about | {"scores": scores, "precisions": found, "calibration": [kept.sure, kept.unsure, kept.bias]}
+    return about | {"scores": scores, "precisions": found, "sets": sets, "calibration": [kept.sure, kept.unsure, kept.bias]}
+
+
+def measured_setfit(name: str, budget: int, seed: int) -> Figures:
+    draw = Draw.of(load(name), budget, seed)
+    return {"set": name, "budget": budget, "draw": seed, **scored(setfit(draw), draw.gold(draw.test))}
+
+
+def kept_cells(file: Path, wanted: list[Cell], measure: Callable[[str, int, int], Figures] | None) -> list[Figures]:
+    """Return the figures of cells, from a file or, where they are not there and there is a way to, measured and added to it."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    cells = {(each["set"], each["budget"], each["draw"]): each for each in map(json.loads, lines)}
+    for cell in wanted:
+        if cell not in cells and measure:
+            cells[cell] = measure(*cell)
+            with file.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(cells[cell]) + "\n")
+    return [cells[cell] for cell in wanted if cell in cells]
 
 
 def show(cells: list[Figures], ways: list[str]) -> None:
@@ -161,22 +204,27 @@ def show(cells: list[Figures], ways: list[str]) -> None:
             print(f"{way} met: {sum(each['precision'] + each['error'] >= precision for each in every)} of {len(every)}")
 
 
+def show_sets(cells: list[Figures]) -> None:
+    print(f"\nalternatives that hold {HOLD}: share with the right category among them (how many they are): " + ", ".join(SETS_OF))
+    for cell in cells:
+        said = "  ".join(f"{each['holds']:.3f} ({each['size']:.1f})" for each in cell["sets"].values())
+        print(f"{cell['set']:<10} {cell['budget']:>6} {cell['draw']:>4}  {said}  mass {cell['sets']['fewtag']['mass']:.3f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--draws", nargs="+", type=int, default=list(DRAWS), help="seeds; fewtag was built looking at 0 to 2")
+    parser.add_argument("--setfit", action="store_true", help="train plain SetFit too, which takes five minutes a cell and more")
     arguments = parser.parse_args()
     CELLS.parent.mkdir(exist_ok=True)
-    lines = CELLS.read_text(encoding="utf-8").splitlines() if CELLS.exists() else []
-    cells = {(each["set"], each["budget"], each["draw"]): each for each in map(json.loads, lines)}
     wanted = [(name, budget, seed) for name in arguments.sets for budget in BUDGETS for seed in arguments.draws]
-    for cell in wanted:
-        if cell not in cells:
-            cells[cell] = measured(*cell)
-            with CELLS.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(cells[cell]) + "\n")
-    ways = ["fewtag", "blend before", "zero-shot", "few-shot", "logistic"]
-    show([cells[cell] for cell in wanted], ways)
+    cells = kept_cells(CELLS, wanted, measured)
+    for each in kept_cells(SETFIT_CELLS, wanted, measured_setfit if arguments.setfit else None):
+        place = wanted.index((each["set"], each["budget"], each["draw"]))
+        cells[place]["scores"]["SetFit"] = each
+    show(cells, ["fewtag", "blend before", "zero-shot", "few-shot", "logistic", "SetFit"])
+    show_sets(cells)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from product_sets import CACHE, ProductSet, cached_encoder, load, tagger_for
+from product_sets import CACHE, ProductSet, cached_encoder, load, tagger_for, trained_setfit
 
 from fewtag.metrics import accuracy, hierarchical_f1, macro_f1
 from fewtag.models.few_shot.contrast import supervised_contrast
@@ -25,8 +25,6 @@ SETS: Final = ("instacart", "mwpd", "zh_products")
 BUDGETS: Final = (0, 1, 2, 4, 8, 16)
 TESTED: Final = 3000
 CELLS: Final = CACHE / "label_efficiency.jsonl"
-SETFIT_STEPS: Final = 300
-SETFIT_PAIRS: Final = 32
 
 
 @dataclass(frozen=True)
@@ -93,17 +91,9 @@ def tfidf_and_linear(draw: Draw, budget: int) -> list[str]:
 
 
 def plain_setfit(draw: Draw, budget: int) -> list[str]:
-    """SetFit as its authors train it: pairs of titles, 300 steps of 32, and logistic regression."""
-    from datasets import Dataset
-    from sentence_transformers import SentenceTransformer
-    from setfit import SetFitModel, Trainer, TrainingArguments
-    from sklearn.linear_model import LogisticRegression
-
-    texts, gold = draw.labelled(budget)
-    model = SetFitModel(SentenceTransformer(locate(EMBEDDED).place), LogisticRegression(), labels=sorted(set(gold)))
-    arguments = TrainingArguments(max_steps=SETFIT_STEPS, batch_size=SETFIT_PAIRS, output_dir=str(CACHE / "setfit"), save_strategy="no")
-    Trainer(model, arguments, train_dataset=Dataset.from_dict({"text": texts, "label": gold})).train()
-    return [str(each) for each in model.predict(draw.texts)]
+    """SetFit as its authors train it."""
+    (texts, gold), index, classes = draw.labelled(budget), draw.data.taxonomy.index, draw.data.taxonomy.classes
+    return [classes[int(each)] for each in trained_setfit(texts, [index[each] for each in gold]).predict(draw.texts)]
 
 
 def fastfit_style(draw: Draw, budget: int) -> list[str]:

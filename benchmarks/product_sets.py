@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 
 from fewtag import Product, Tagger, Taxonomy
 from fewtag.models.encoder import CachedEncoder, SentenceEncoder
-from fewtag.models.source import EMBEDDED, PRODUCT_ENCODER
+from fewtag.models.source import EMBEDDED, PRODUCT_ENCODER, locate
 from fewtag.taxonomy_file import ModelSettings
 
 DATA: Final = Path(os.environ.get("FEWTAG_DATA", "../shared/data"))
@@ -23,6 +23,8 @@ CACHE: Final = Path(__file__).parent / ".cache"
 LEARNT_FROM: Final = ("flipkart", "pricerunner")
 UNSEEN: Final = Path(__file__).parent.parent / "training/.cache/unseen"
 """An encoder that was tuned without them; `training/README.md` says by which commands."""
+SETFIT_STEPS: Final = 300
+SETFIT_PAIRS: Final = 32
 MIN_ROWS: Final = 20
 """A category with fewer products says little about a model, and much about chance."""
 
@@ -96,6 +98,19 @@ def tagger_for(
     if encoder:
         tagger._ladder._encoder = tagger._ladder._zero_shot.encoder = _cached(encoder)
     return tagger
+
+
+def trained_setfit(texts: list[str], gold: list[int]) -> Any:
+    """Return SetFit as its authors train it on MiniLM: pairs of titles, 300 steps of 32, and logistic regression; classes are numbers."""
+    from datasets import Dataset
+    from sentence_transformers import SentenceTransformer
+    from setfit import SetFitModel, Trainer, TrainingArguments
+    from sklearn.linear_model import LogisticRegression
+
+    model = SetFitModel(SentenceTransformer(locate(EMBEDDED).place), LogisticRegression())
+    arguments = TrainingArguments(max_steps=SETFIT_STEPS, batch_size=SETFIT_PAIRS, output_dir=str(CACHE / "setfit"), save_strategy="no")
+    Trainer(model, arguments, train_dataset=Dataset.from_dict({"text": texts, "label": gold})).train()
+    return model
 
 
 def _cached(encoder: str) -> CachedEncoder:

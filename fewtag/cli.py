@@ -162,9 +162,9 @@ def status(workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
             typer.echo(f"{count} by {stage} ({model})")
         for said in (*found.models, *([str(found.consulted)] if found.consulted else [])):
             typer.echo(said)
+        if found.promise:
+            typer.echo(str(found.promise))
         if found.branches:
-            if found.promise:
-                typer.echo(str(found.promise))
             print_branches(found.branches)
         typer.echo(f"\n{'tags':>7}  {'confidence':>10}  category")
         for row in found.categories[:SHOWN]:
@@ -192,11 +192,14 @@ def print_branches(branches: Sequence[BranchStatus]) -> None:
 def tag(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Products with the catalogue's columns: CSV, JSON lines or Parquet.")],
     out: OutFile = None,
+    hold: Annotated[
+        float | None, typer.Option(help="Write as alternatives those that have the right one for this share of products, such as 0.95.")
+    ] = None,
     workspace: WorkspaceFolder = None,
 ) -> None:
     """Tag other products with what the last bootstrap has learnt; the ledger stays as it is.
 
-    Example: fewtag tag new-arrivals.csv -o tagged.csv
+    Example: fewtag tag new-arrivals.csv -o tagged.csv --hold 0.95
     """
     from fewtag.tag_file import check_target, rows_of
     from fewtag.tagger import Tagger
@@ -204,7 +207,9 @@ def tag(
     if out:
         check_target(out, file)
     tagger = Tagger.open(open_workspace(workspace).root)
-    write_rows(rows_of(tagger.stream(file), tagger.taxonomy), out)
+    if hold is not None:
+        talk(str(tagger.holding(hold)))
+    write_rows(rows_of(tagger.stream(file, hold), tagger.taxonomy), out)
     talk("Next: to keep tags of new products in the ledger, add them to the catalogue and `fewtag bootstrap` again.")
 
 

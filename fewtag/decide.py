@@ -78,6 +78,23 @@ def the_deepest(
     return np.where(allowed, depths + sums, -1).argmax(axis=1)[:, None], np.asarray(allowed.any(axis=1), dtype=np.bool_)
 
 
+def prediction_sets(probabilities: npt.NDArray[np.float32], taxonomy: Taxonomy, mass: float) -> list[tuple[tuple[str, float], ...]]:
+    """Return for each row of probabilities, (n, n_classes), its likeliest classes, as few as together hold `mass`, best first.
+
+    >>> taxonomy = Taxonomy.from_paths(["Toys > Dolls", "Toys > Kites", "Toys > Cars"])
+    >>> prediction_sets(np.float32([[0.25, 0.625, 0.125]]), taxonomy, 0.8)
+    [(('toys/kites', 0.625), ('toys/dolls', 0.25))]
+    """
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    shares = np.take_along_axis(probabilities, order, axis=1)
+    ahead = np.cumsum(shares, axis=1, dtype=np.float64) - shares
+    counts = np.maximum((ahead < mass).sum(axis=1), 1).tolist()
+    return [
+        tuple((taxonomy.classes[column], share) for column, share in zip(columns[:count].tolist(), row[:count].tolist(), strict=True))
+        for columns, row, count in zip(order, shares, counts, strict=True)
+    ]
+
+
 def _random_guess(taxonomy: Taxonomy) -> npt.NDArray[np.float32]:
     """Return each category's share of the classes, (n_categories,): how likely it is for a model that knows nothing."""
     return np.asarray(taxonomy.reach.sum(axis=1), dtype=np.float32).ravel() / np.float32(len(taxonomy.classes))

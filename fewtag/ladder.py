@@ -27,7 +27,7 @@ from fewtag.models.neighbours.rung import Neighbours
 from fewtag.models.zero_shot.rung import Evidence, ZeroShot
 from fewtag.models.zero_shot.shortlist_lm import ShortlistScorer
 from fewtag.parts import Parts
-from fewtag.promise import Promise
+from fewtag.promise import Holding, Promise
 from fewtag.proof import Proof, frequencies
 from fewtag.status import Consulted
 from fewtag.store import ModelIdentity
@@ -134,6 +134,10 @@ class Ladder:
     def promise(self, precision: float) -> Promise:
         """Return whether labels that no rung has seen prove a precision, and from which level of probability on."""
         return self._proof.promise(precision)
+
+    def holding(self, share: float) -> Holding:
+        """Return how much probability sets of classes are to hold so that the right one is among a share of them."""
+        return self._proof.holding(share)
 
     def propagate(self, catalogue: Sequence[Product], products: Sequence[Product], labels: Sequence[Label], precision: float) -> list[Tag]:
         """Return tags for the unlabelled products of a catalogue that labels of near ones speak for.

@@ -69,6 +69,22 @@ class Promise:
         return f"{self.labels:,} labels held out are too few, and about {self.lacking:,} more may do{where}"
 
 
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Sets of a product's likeliest categories that are to have the right one for a `share` of the products: each holds `mass` of the
+    probability, as so many `labels` that were held out demand; 0 of them where they are too few to say, and it is taken to be the share."""
+
+    share: float
+    mass: float
+    labels: int = 0
+
+    def __str__(self) -> str:
+        said = f"Alternatives are the categories that hold {self.mass:.3g} of the probability together"
+        if not self.labels:
+            return f"{said}; labels are too few to say for how many products the right one is among them."
+        return f"{said}, so that the right one is among them for {self.share:.0%} of the products, as {self.labels:,} labels held out tell."
+
+
 def doubt(answers: float, wrong: float, precision: float) -> float:
     """Return how likely so few wrong answers are where the precision is not met: the binomial tail, as Clopper and Pearson have it.
 

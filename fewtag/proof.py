@@ -18,7 +18,7 @@ from fewtag.blend import Array, Mask
 from fewtag.decide import sure_ways, the_deepest
 from fewtag.gate import hidden_classes
 from fewtag.models.calibrate import TINY
-from fewtag.promise import Promise, fewest, lacking, proven
+from fewtag.promise import Holding, Promise, fewest, lacking, proven
 from fewtag.taxonomy import Taxonomy
 from fewtag.training import Unseen
 
@@ -31,7 +31,7 @@ GROWTH: Final = 1.05
 @dataclass(frozen=True, eq=False)
 class Proof:
     """Of each held-out label how sure each category on the way to its likeliest class is, how deep it lies and whether it is right,
-    (n, longest) each, and how much the label counts, (n,).
+    (n, longest) each, how much the label counts, and how much probability the classes likelier than its own hold together, (n,) each.
 
     `branch` is the path of the root whose labels have to stand for most, `unknown` the share of the products that none stands for.
     """
@@ -40,6 +40,7 @@ class Proof:
     depths: npt.NDArray[np.int64]
     right: Mask
     weights: Array
+    ahead: Array
     branch: str = ""
     unknown: float = 0.0
 
@@ -47,7 +48,7 @@ class Proof:
     def nothing(cls) -> Proof:
         """Return what no labels prove."""
         none = np.empty((0, 1), dtype=np.float32)
-        return cls(none, none.astype(np.int64), none.astype(np.bool_), none[:, 0])
+        return cls(none, none.astype(np.int64), none.astype(np.bool_), none[:, 0], none[:, 0])
 
     @classmethod
     def of(cls, unseen: Unseen, share: Array, warm: Mask, taxonomy: Taxonomy) -> Proof:
@@ -58,13 +59,15 @@ class Proof:
         if not len(unseen.gold):
             return cls.nothing()
         weights = frequencies(unseen, share, warm)
-        way, sums = sure_ways(np.exp(unseen.scores), taxonomy)
+        probabilities = np.exp(unseen.scores)
+        way, sums = sure_ways(probabilities, taxonomy)
         right = np.asarray(taxonomy.reach[way.ravel(), np.repeat(unseen.gold, way.shape[1])]).reshape(way.shape) > 0
         roots = np.array([taxonomy.trail(each)[0] for each in taxonomy.classes])[unseen.gold]
         burden = {root: float(np.square(weights[roots == root]).sum()) for root in taxonomy.roots}
         stood_for = np.isin(np.arange(len(share)), unseen.gold) | (~warm & hidden_rows(unseen, warm).any())
         unknown = round(float(share[~stood_for].sum()), 4)
-        return cls(sums, taxonomy.depths[way], right, weights, taxonomy.path(max(burden, key=burden.__getitem__)), unknown)
+        branch = taxonomy.path(max(burden, key=burden.__getitem__))
+        return cls(sums, taxonomy.depths[way], right, weights, mass_ahead(probabilities, unseen.gold), branch, unknown)
 
     def promise(self, precision: float) -> Promise:
         """Return whether a precision is proven and at which level, or what that lacks."""
@@ -78,6 +81,19 @@ class Proof:
         if place is not None:
             return Promise(precision, levels[place], count, unknown=self.unknown)
         return Promise(precision, None, count, lacking(answers, wrong, precision, count), self.branch, self.unknown)
+
+    def holding(self, share: float) -> Holding:
+        """Return how much probability a product's likeliest classes are to hold so that the right one is among a share of such sets.
+
+        No less than the share itself, as if probabilities were true, and no less than split conformal prediction demands (Romano et al.
+        2020): of the labels and one more, which is taken for missed, so many have to be in their sets.
+        """
+        order = np.argsort(self.ahead, kind="stable")
+        among = np.cumsum(self.weights[order], dtype=np.float64) / (self.weights.sum(dtype=np.float64) + 1)
+        place = int(np.searchsorted(among, share))
+        if place == len(among):
+            return Holding(share, share)
+        return Holding(share, max(share, float(self.ahead[order][place])), len(among))
 
     def _levels(self) -> Iterator[float]:
         """Yield levels at which ever more labels are answered, without a look at who is right."""
@@ -107,8 +123,18 @@ class Proof:
     def load(cls, folder: Path) -> Proof:
         """Read back what `save` wrote."""
         about = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        kinds = {"sums": np.float32, "depths": np.int64, "right": np.bool_, "weights": np.float32}
+        kinds = {"sums": np.float32, "depths": np.int64, "right": np.bool_, "weights": np.float32, "ahead": np.float32}
         return cls(**about | {name: np.array(about[name], dtype=kind) for name, kind in kinds.items()})
+
+
+def mass_ahead(probabilities: Array, gold: npt.NDArray[np.int64]) -> Array:
+    """Return how much the classes likelier than the gold one hold together, (n,), of probabilities (n, n_classes).
+
+    >>> mass_ahead(np.float32([[0.5, 0.25, 0.25], [0.5, 0.25, 0.25]]), np.array([0, 2])).tolist()
+    [0.0, 0.5]
+    """
+    own = probabilities[np.arange(len(gold)), gold][:, None]
+    return np.asarray(np.where(probabilities > own, probabilities, 0).sum(axis=1), dtype=np.float32)
 
 
 def hidden_rows(unseen: Unseen, warm: Mask) -> Mask:

@@ -20,7 +20,7 @@ from fewtag.catalogue import as_products, bare_products, has_ids, read_catalogue
 from fewtag.catalogue_file import Columns
 from fewtag.core import Product, Tag
 from fewtag.course import Plan
-from fewtag.decide import PRECISION, decide
+from fewtag.decide import PRECISION, decide, prediction_sets
 from fewtag.errors import CatalogueError, FewtagError, LabelError
 from fewtag.evaluation import Evaluation, evaluate
 from fewtag.explanation import Explanation, explain
@@ -34,7 +34,7 @@ from fewtag.models.fine_tune.settings import TrainSettings
 from fewtag.models.presets import WITHOUT, resolve
 from fewtag.parts import Parts
 from fewtag.progress import bar
-from fewtag.promise import Promise
+from fewtag.promise import Holding, Promise
 from fewtag.propagation import Propagation, spread_labels, take_back_spread
 from fewtag.score_sheet import Scores, Sheet
 from fewtag.status import Consulted, columns_of, noted_place, taxonomy_file_of
@@ -74,7 +74,7 @@ class Tagger:
         workspace: str | Path | None = None,
     ) -> None:
         """Take the settings, and raise FewtagError for one that is wrong; the models are found when they are first needed."""
-        _must_be_a_precision(precision)
+        _must_be_a_share("precision", precision)
         self.taxonomy, self.precision, self.seed = taxonomy, precision, seed
         self.settings = ModelSettings(preset=preset) if isinstance(preset, str) else preset
         find = partial(Parts.find, resolve(self.settings), prompt, taxonomy.language)
@@ -224,7 +224,7 @@ class Tagger:
         rungs must not contradict, and what a trained model holds more surely stays. The tags go to the ledger as a run that `take_back`
         undoes, unless it is a `dry_run`; unchanged, it writes nothing. `propagation` tells what it came to.
         """
-        _must_be_a_precision(precision)
+        _must_be_a_share("precision", precision)
         catalogue, _ = self._begin(products)
         with self.workspace.lock(), Ledger.open(self.workspace.ledger) as ledger:
             self._learn(catalogue)
@@ -254,16 +254,26 @@ class Tagger:
         """
         return self._ladder.promise(self.precision)
 
-    def predict(self, products: Any) -> list[Tag]:
-        """Return one tag per product, in order; nothing is written to the ledger."""
-        return list(self.stream(products))
+    def holding(self, share: float) -> Holding:
+        """Return how much probability a tag's alternatives are to hold so that the right category is among them for a share of products."""
+        _must_be_a_share("share that alternatives are to hold", share)
+        return self._ladder.holding(share)
 
-    def stream(self, products: Any) -> Iterator[Tag]:
+    def predict(self, products: Any, hold: float | None = None) -> list[Tag]:
+        """Return one tag per product, in order; nothing is written to the ledger.
+
+        With `hold`, a tag's alternatives are not the five likeliest categories, but as few as have the right one among them for that share
+        of the products (`holding`).
+        """
+        return list(self.stream(products, hold))
+
+    def stream(self, products: Any, hold: float | None = None) -> Iterator[Tag]:
         """Yield one tag per product, in order; of the path of a file no more than a batch, and the ids, are held in memory."""
         self._learner.must_be_fitted()
+        mass = None if hold is None else self.holding(hold).mass
         source = read_products(products, self.columns)
         with bar("tagging", len(source) if isinstance(source, list) else None) as done:
-            for tags in self._tagged(source):
+            for tags in self._tagged(source, mass):
                 yield from tags
                 done.update(len(tags))
 
@@ -410,11 +420,14 @@ class Tagger:
         } | ({"trained": learner.trained, **training.notes} if training else {})
         return Sweep(kind, fingerprint, settings, self.seed, self._ladder.identity)(ledger, self.taxonomy, catalogue, self._tagged)
 
-    def _tagged(self, products: Iterable[Product]) -> Iterator[list[Tag]]:
-        """Yield one tag per product, in order, batch by batch."""
+    def _tagged(self, products: Iterable[Product], mass: float | None = None) -> Iterator[list[Tag]]:
+        """Yield one tag per product, in order, batch by batch; with alternatives that hold a mass of the probability, or five of them."""
         level = self.promise.decides
         for batch in self._batches(products):
-            yield self._tags(batch, self._probabilities(batch), level)
+            probabilities = self._probabilities(batch)
+            tags = self._tags(batch, probabilities, level)
+            sets = [] if mass is None else prediction_sets(probabilities, self.taxonomy.primary, mass)
+            yield [replace(tag, alternatives=each) for tag, each in zip(tags, sets, strict=True)] if sets else tags
 
     def _tags(self, batch: Sequence[Product], probabilities: Probabilities, level: float) -> list[Tag]:
         ids = [product.id for product in batch]
@@ -455,6 +468,6 @@ class Tagger:
         return Sheet(tags, [truth for _, truth in asked], Scores.joined(scores), self.taxonomy.primary)
 
 
-def _must_be_a_precision(precision: float) -> None:
-    if not 0 < precision <= 1:
-        raise FewtagError(f"the precision is {precision}", mend="give a number above 0 and up to 1, such as 0.9")
+def _must_be_a_share(what: str, share: float) -> None:
+    if not 0 < share <= 1:
+        raise FewtagError(f"the {what} is {share}", mend="give a number above 0 and up to 1, such as 0.9")

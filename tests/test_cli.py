@@ -297,16 +297,18 @@ def test_status_shows_the_run_and_the_categories(tagged: Path, run: Run) -> None
     lines = said.out.splitlines()
     assert lines[0].startswith("小店: 12 products in a run of 20")
     assert ", finished 20" in lines[0]
-    assert lines[1:7] == [
+    assert lines[1:8] == [
         "12 tagged, 0 backed off to a parent, 0 left open; 0 labels",
         "12 by zero-shot (character n-grams)",
         "encoder: character n-grams of the catalogue alone, as no encoder of this preset speaks 'zh'",
         "language model: none, encoder scores decide alone",
+        "Precision 0.9 is not proven: there are no labels to hold out, and 62 or more are needed. "
+        "Tags go by what the models hold likely, at 0.9.",
         "",
         "   tags  confidence  category",
     ]
     paths = ["日用 > 毛巾", "日用 > 牙膏", "日用 > 香皂", "饮料 > 咖啡", "饮料 > 果汁", "饮料 > 茶叶"]
-    assert lines[7:] == [f"      2        1.00  {path}" for path in paths]
+    assert lines[8:] == [f"      2        1.00  {path}" for path in paths]
     assert said.talk == ["Next: `fewtag explain PRODUCT_ID`, or `fewtag tag FILE -o OUT` for other products."]
 
 
@@ -316,7 +318,7 @@ def test_status_shows_twenty_categories_and_says_how_many_more_there_are(shop: P
     (shop / "products.csv").write_text("title\n" + "".join(f"{name}{name}\n" for name in names), encoding="utf-8")
     assert run("bootstrap", "taxonomy.yaml", "--precision", "0.01").code == 0
     lines = run("status").out.splitlines()
-    assert len(lines) == 7 + 20 + 1
+    assert len(lines) == 8 + 20 + 1
     assert lines[-1] == "    ... and 3 more: `fewtag taxonomy show`, or --json"
     assert len(json.loads(run("status", "--json").out)["categories"]) == 23
 
@@ -348,6 +350,19 @@ def test_tag_prints_csv_where_no_file_is_named(tagged: Path, run: Run) -> None:
     assert json.loads(rows[0]["alternatives"])[0] == ["tea", float(rows[0]["confidence"])]
     next_step = "Next: to keep tags of new products in the ledger, add them to the catalogue and `fewtag bootstrap` again."
     assert said.talk == ["2 products written to standard output", next_step]
+
+
+def test_tag_writes_alternatives_that_hold_what_is_asked(tagged: Path, run: Run) -> None:
+    (tagged / "new.csv").write_text("sku,title,brand\nN1,xyz,\n", encoding="utf-8")
+    said = run("tag", "new.csv", "--hold", "0.99")
+    [row] = csv.DictReader(io.StringIO(said.out))
+    shares = [share for _, share in json.loads(row["alternatives"])]
+    assert len(shares) > 5
+    assert sum(shares) >= 0.989  # each is rounded
+    assert said.talk[0].startswith("Alternatives are the categories that hold 0.99 of the probability together; labels are too few")
+    wrong = run("tag", "new.csv", "--hold", "95")
+    said_so = "Error: the share that alternatives are to hold is 95.0 -> give a number above 0 and up to 1, such as 0.9"
+    assert (wrong.code, wrong.out, wrong.talk) == (2, "", [said_so])
 
 
 def test_tag_leaves_the_ledger_as_it_is(tagged: Path, run: Run) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fewtag.promise import DOUBT, STARTS, STRIDE, Promise, doubt, enough, fewest, lacking, proven
+from fewtag.promise import DOUBT, STARTS, STRIDE, Holding, Promise, doubt, enough, fewest, lacking, proven
 from fewtag.proof import Proof, frequencies
 from fewtag.taxonomy import Taxonomy
 from fewtag.training import Unseen
@@ -143,3 +143,39 @@ def test_enough_labels_that_are_right_are_a_promise_and_the_level_is_as_low_as_t
     assert proof.promise(0.99).level is None
     proof.save(tmp_path)
     assert Proof.load(tmp_path).promise(0.9) == found
+    assert Proof.load(tmp_path).holding(0.9) == proof.holding(0.9)
+
+
+def test_sets_hold_as_much_as_labels_demand_and_never_less_than_asked() -> None:
+    # Tea .6, coffee .3, dolls .1: ahead of tea is nothing, of coffee .6, of dolls .9, of kites all.
+    gold = [0] * 6 + [1] * 2 + [2] + [3]
+    proof = Proof.of(unseen([[0.6, 0.3, 0.1, 0.0]] * 10, gold), np.float32([0.6, 0.2, 0.1, 0.1]), EVERY, SHOP)
+    assert proof.ahead.tolist() == pytest.approx([0] * 6 + [0.6] * 2 + [0.9, 1.0], abs=1e-5)
+    # Of the ten labels and one more, 6 are 55%, 8 are 73%, 9 are 82% and 10 are 91%.
+    assert proof.holding(0.5) == Holding(0.5, 0.5, 10), "none is ahead, and half is asked for"
+    assert proof.holding(0.7) == Holding(0.7, 0.7, 10)
+    assert proof.holding(0.8).mass == pytest.approx(0.9)
+    assert proof.holding(0.9).mass == pytest.approx(1.0)
+    assert proof.holding(0.95) == Holding(0.95, 0.95, 0), "ten labels cannot tell of one in twenty"
+    assert Proof.nothing().holding(0.9) == Holding(0.9, 0.9, 0)
+
+
+def test_sets_of_labels_that_count_unequally() -> None:
+    # Coffee has as much of the products as tea, by one label: weights .5, .5, .5, .5 and 2; 2 of 5 are ahead of none, and one is missed.
+    proof = Proof.of(unseen([[0.6, 0.3, 0.1, 0.0]] * 5, [0, 0, 0, 0, 1]), np.float32([0.5, 0.5, 0, 0]), EVERY, SHOP)
+    assert frequencies(unseen([[0.25] * 4] * 5, [0, 0, 0, 0, 1]), np.float32([0.5, 0.5, 0, 0]), EVERY).tolist() == pytest.approx(
+        [0.625] * 4 + [2.5]
+    )
+    assert proof.holding(0.4).mass == 0.4, "the four are 2.5 of 6"
+    assert proof.holding(0.42).mass == pytest.approx(0.6)
+
+
+def test_what_sets_hold_is_said_with_what_says_so() -> None:
+    assert str(Holding(0.95, 0.9634, 1292)) == (
+        "Alternatives are the categories that hold 0.963 of the probability together, so that the right one is among them for 95% of the "
+        "products, as 1,292 labels held out tell."
+    )
+    assert str(Holding(0.9, 0.9)) == (
+        "Alternatives are the categories that hold 0.9 of the probability together; labels are too few to say for how many products the "
+        "right one is among them."
+    )

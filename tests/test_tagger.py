@@ -77,17 +77,18 @@ def test_the_taggers_methods_are_these_and_no_others() -> None:
         "fit": ["self", "products", "labels", "tune", "fine_tune"],
         "from_file": ["path", "preset", "encoder", "lm", "arguments"],
         "history": ["self", "product_id"],
+        "holding": ["self", "share"],
         "is_outdated": ["self"],
         "load": ["folder", "workspace"],
         "look": ["self"],
         "open": ["workspace"],
-        "predict": ["self", "products"],
+        "predict": ["self", "products", "hold"],
         "predict_proba": ["self", "products"],
         "product": ["self", "product_id"],
         "products": ["self"],
         "propagate": ["self", "products", "precision", "dry_run"],
         "save": ["self", "folder"],
-        "stream": ["self", "products"],
+        "stream": ["self", "products", "hold"],
         "take_back": ["self", "run_id"],
         "train": ["self", "products", "tune", "fine_tune", "trials", "tags"],
         "voices": ["self"],
@@ -690,6 +691,23 @@ def test_an_explanation_says_of_the_likeliest_categories_how_they_came_to_be(tmp
     assert len(whole) == 4
     for stage in ("probability", "before_calibration", "after_calibration"):
         assert sum(getattr(each, stage) for each in whole) == pytest.approx(1, abs=1e-5)
+
+
+def test_alternatives_hold_what_is_asked_and_tags_stay_the_same(tmp_path: Path) -> None:
+    mine = Tagger(SHOP, workspace=tmp_path)
+    mine.bootstrap(NAMED)
+    texts = ["绿茶 茶叶", "毛巾 香皂", "xyz"]
+    plain, sets = mine.predict(texts), mine.predict(texts, hold=0.8)
+    assert [replace(tag, alternatives=()) for tag in sets] == [replace(tag, alternatives=()) for tag in plain]
+    for tag in sets:
+        shares = [share for _, share in tag.alternatives]
+        assert shares == sorted(shares, reverse=True)
+        assert sum(shares) >= 0.8 > sum(shares[:-1])
+    assert [len(tag.alternatives) for tag in plain] == [4, 4, 4]
+    assert [len(tag.alternatives) for tag in mine.predict(texts, hold=1.0)] == [4, 4, 4]
+    for hold in (0.0, 1.5):
+        with pytest.raises(FewtagError, match=f"the share that alternatives are to hold is {hold} -> give a number above 0 and up to 1"):
+            mine.predict(texts, hold=hold)
 
 
 @pytest.mark.usefixtures("few_resamples")
