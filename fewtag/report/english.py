@@ -46,7 +46,8 @@ ENGLISH: Final[Mapping[str, str]] = {
     "promise_wrong": "Precision {precision:g} is not proven: of {labels:,} labels held out too many are wrong at every level, "
     "and more labels may help{where}.",
     "promise_where": ", most of all in {branch}",
-    "promise_few": "Precision {precision:g} is not proven: {labels:,} labels held out are too few, and about {lacking:,} more may do{where}.",
+    "promise_few": "Precision {precision:g} is not proven: {labels:,} labels held out are too few, "
+    "and about {lacking:,} more may do{where}.",
     "map": "The map",
     "map_how": "Each product lies in its likeliest category, sure or not; the area is how many there are. Tap a category to go into it.",
     "map_off": "The map needs a browser that runs scripts; the table below says the same.",
