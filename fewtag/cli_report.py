@@ -28,7 +28,7 @@ def report(
     from fewtag.tagger import Tagger
     from fewtag.workspace import write_atomically
 
-    check_page(out, gold)
+    check_page(out)
     tagger = Tagger.open(open_workspace(workspace).root)
     truth = gold_for(tagger, gold) if gold else None
     talk_of_changed_taxonomy(tagger)

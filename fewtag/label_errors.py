@@ -52,6 +52,11 @@ class Opinions:
         """Put batches one behind the other, at least one of them."""
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("given", "own", "classes", "shares")))
 
+    @property
+    def agreed(self) -> float:
+        """The share of products whose likeliest class is the one that they are labelled with."""
+        return float((self.classes[:, 0] == self.given).mean())
+
 
 @dataclass(frozen=True, slots=True)
 class SecondOpinion:

@@ -73,13 +73,13 @@ def spread_rows(tags: Iterable[Tag], products: Mapping[str, str], taxonomy: Taxo
 
 def check_target(path: Path, source: str | Path = "") -> None:
     """Raise CatalogueError where tags cannot go to a file, or it is the very one that the products come from: before any work."""
-    check_place(path, source, tuple(WRITERS))
-
-
-def check_place(path: Path, source: str | Path, endings: Sequence[str]) -> None:
-    """Raise CatalogueError where nothing can go to a file, or its name has none of the endings, or it is the source of what would."""
     if source and path.resolve() == Path(source).resolve():
         raise CatalogueError("the products themselves are in this file", mend="write the tags to another one", where=path)
+    check_place(path, tuple(WRITERS))
+
+
+def check_place(path: Path, endings: Sequence[str]) -> None:
+    """Raise CatalogueError where nothing can go to a file, or its name has none of the endings."""
     if path.suffix.lower() not in endings:
         problem = f"'{path.name}' is of no known kind"
         raise CatalogueError(problem, mend=f"name a file that ends in {', '.join(endings)}", where=path)

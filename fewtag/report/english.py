@@ -28,7 +28,6 @@ ENGLISH: Final[Mapping[str, str]] = {
     "`fewtag label import FILE`, then `fewtag train`.",
     "next_how": "In each branch, the category in which one more label would help most; the interval is F1 of labels held out.",
     "branch": "branch",
-    "rungs": "rungs",
     "f1": "F1, held out",
     "why": "why",
     "label_next": "label next",
@@ -60,7 +59,6 @@ ENGLISH: Final[Mapping[str, str]] = {
     "map_table": "The same as a table",
     "map_cut": "The {shown:,} categories with most products, of {all:,}.",
     "map_empty": "Categories that no product lies in: {count:,}",
-    "all": "all products",
     "category": "category",
     "confidence": "mean confidence",
     "coverage": "coverage",
@@ -99,7 +97,6 @@ ENGLISH: Final[Mapping[str, str]] = {
     "branches": "Worst and best branches",
     "worst": "worst",
     "best": "best",
-    "accuracy": "accuracy",
     "errors": "Labels that may be wrong",
     "errors_how": "{count:,} of {all:,} labels, the likeliest to be wrong first: the other evidence holds another category likelier. "
     "Look at them; a right label that surprises is worth most.",
@@ -108,6 +105,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "by_few-shot": "Judged by few-shot heads upon the zero-shot rung, none of which has seen the label that it judges.",
     "by_zero-shot": "Judged by the zero-shot rung alone, which sees no labels: either nothing was learnt from labels yet, "
     "or they are too many for heads to be held out while you wait.",
+    "agreed": "It finds {share:.0%} of the labels likeliest: the fewer, the more of these are false alarms.",
     "says": "{source} says",
     "somebody": "someone",
     "likelier": "likelier",

@@ -111,7 +111,7 @@ class Doubted:
 @dataclass(frozen=True, slots=True)
 class Findings:
     """All that a report tells. `labels_by` is who gave how many labels, `warm` how many categories have some. `doubted` are of
-    `judged_labels` labels, which the rung `doubted_by` has not seen; `twins` is None where no file says what the products' texts are,
+    `judged_labels` labels, which the rung `doubted_by` has not seen and of which it finds the share `agreed` likeliest; `twins` is None where no file says what the products' texts are,
     `measured` where there is no gold. Of lists cut short, the numbers of all are beside them."""
 
     taxonomy: Taxonomy
@@ -122,6 +122,7 @@ class Findings:
     warm: int
     measured: Measured | None
     judged_labels: int
+    agreed: float
     doubted_by: str
     doubted_in_all: int
     doubted: Sequence[Doubted]
@@ -155,6 +156,7 @@ def gather(
         len({label.category for label in labels}),
         measured,
         len(opinion.labels),
+        opinion.opinions.agreed if opinion.opinions else 0.0,
         opinion.stage,
         len(found),
         [Doubted(*opinion.labels[each.row], each, taxonomy.path(taxonomy.classes[each.likelier])) for each in found[:SHOWN]],

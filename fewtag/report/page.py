@@ -43,9 +43,9 @@ FIGURES: Final = {
 }
 
 
-def check_page(path: Path, source: Path | None = None) -> None:
+def check_page(path: Path) -> None:
     """Raise before any work: CatalogueError where the page cannot go to a file, FewtagError where plotly is not installed."""
-    check_place(path, source or "", ENDINGS)
+    check_place(path, ENDINGS)
     _plotly()
 
 
