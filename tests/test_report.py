@@ -236,7 +236,7 @@ def test_without_plotly_the_report_says_how_to_get_it(tagged: Path, run: Run, mo
     said = run("report")
     assert (said.code, said.talk) == (
         2,
-        ["Error: the report's map needs plotly, which is not installed -> pip install \"fewtag[report]\""],
+        ['Error: the report\'s map needs plotly, which is not installed -> pip install "fewtag[report]"'],
     )
 
 
