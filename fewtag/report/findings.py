@@ -110,9 +110,12 @@ class Doubted:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All that a report tells. `labels_by` is who gave how many labels, `warm` how many categories have some. `doubted` are of
-    `judged_labels` labels, which the rung `doubted_by` has not seen and of which it finds the share `agreed` likeliest; `twins` is None where no file says what the products' texts are,
-    `measured` where there is no gold. Of lists cut short, the numbers of all are beside them."""
+    """All that a report tells. `labels_by` is who gave how many labels, `warm` how many categories have some.
+
+    `doubted` are of `judged_labels` labels, which the rung `doubted_by` has not seen and of which it finds the share `agreed` likeliest.
+    `twins` is None where no file says what the products' texts are, `measured` where there is no gold. Of lists cut short, the numbers of
+    all are beside them.
+    """
 
     taxonomy: Taxonomy
     status: Status
