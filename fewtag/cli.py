@@ -21,6 +21,7 @@ from fewtag.cli_evaluate import evaluate
 from fewtag.cli_explain import explain
 from fewtag.cli_label import label_app
 from fewtag.cli_propagate import propagate
+from fewtag.cli_report import report
 from fewtag.cli_taxonomy import taxonomy_app
 from fewtag.cli_train import train
 from fewtag.errors import FewtagError
@@ -140,6 +141,7 @@ app.command()(train)
 app.command()(propagate)
 app.command()(evaluate)
 app.command()(explain)
+app.command()(report)
 
 
 @app.command()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fewtag.terminal import AsJson, WorkspaceFolder, open_workspace, talk, with_bars
+from fewtag.terminal import AsJson, WorkspaceFolder, gold_for, open_workspace, talk, talk_of_changed_taxonomy, with_bars
 
 if TYPE_CHECKING:
     from fewtag.evaluation import BranchFigures, Evaluation, Figure
@@ -57,17 +57,14 @@ def evaluate(
     Example: fewtag evaluate gold.csv -o mistakes.csv
     """
     from fewtag.evaluation import COLUMNS
-    from fewtag.gold_file import read_gold
     from fewtag.tag_file import check_target, write_tags
     from fewtag.tagger import Tagger
 
     if out:
         check_target(out, gold)
     tagger = Tagger.open(open_workspace(workspace).root)
-    catalogue = tagger.products() if tagger.columns.file else iter(())
-    truth = read_gold(gold, tagger.taxonomy, catalogue, tagger.columns.id)
-    if tagger.is_outdated():
-        talk(f"Mind: {tagger.file} has changed since, and this goes by what it said then: run `fewtag bootstrap {tagger.file}`.")
+    truth = gold_for(tagger, gold)
+    talk_of_changed_taxonomy(tagger)
     found = with_bars(tagger.evaluate, truth.products, truth.categories)
     talk_of_left_out(found, truth)
     typer.echo(json.dumps(found.to_json(), ensure_ascii=False)) if as_json else print_evaluation(found, tagger.taxonomy)

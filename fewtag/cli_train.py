@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fewtag.errors import FewtagError
-from fewtag.terminal import LOW_PRECISION, AsJson, WorkspaceFolder, open_workspace, talk, talk_of_lost_labels, with_bars
+from fewtag.terminal import (
+    LOW_PRECISION,
+    AsJson,
+    WorkspaceFolder,
+    open_workspace,
+    talk,
+    talk_of_changed_taxonomy,
+    talk_of_lost_labels,
+    with_bars,
+)
 
 if TYPE_CHECKING:
     from fewtag.tagger import FineTuning, Tagger
@@ -42,8 +51,7 @@ def train(
 
     tune, fine_tune = demanded(quick, rung, settings or (), bool(search or tags))
     tagger = Tagger.open(open_workspace(workspace).root)
-    if tagger.is_outdated():
-        talk(f"Mind: {tagger.file} has changed since, and this goes by what it said then: run `fewtag bootstrap {tagger.file}`.")
+    talk_of_changed_taxonomy(tagger)
     outcome = with_bars(lambda: tagger.train(catalogue, tune=tune, fine_tune=fine_tune, trials=search, tags=tags))
     found = tagger.training
     talk_of_labels(tagger)

@@ -20,6 +20,7 @@ from fewtag.climb import right
 from fewtag.core import Label, Product, Stage, Tag
 from fewtag.course import Course, Plan
 from fewtag.errors import ModelError
+from fewtag.label_errors import TOP, Opinions, SecondOpinion
 from fewtag.models import Probabilities
 from fewtag.models.calibrate import TINY, log_softmax, proportions
 from fewtag.models.encoder import CachedEncoder, Encoder
@@ -44,6 +45,9 @@ ENOUGH_TO_COUNT: Final = 200
 COUNT_BELIEF: Final = 0.7
 CELLS: Final = 2**28
 """Products times categories that one matrix may hold, 1 GB of float32."""
+CELLS_AT_ONCE: Final = 2**24
+HEAD_CELLS: Final = 2**20
+"""Labels times their categories up to which a few heads are fitted for a second opinion: a quarter of a minute at most on one core."""
 
 
 class Ladder:
@@ -174,6 +178,28 @@ class Ladder:
             return self._zero_shot.predict_proba(products)
         said = self._upper(products, self._log_zero_shot(products), self._shift)
         return np.exp(log_softmax(self._verdicts(products, said)))
+
+    def second_opinion(self, products: Sequence[Product], labels: Sequence[Label], top: int = TOP) -> SecondOpinion:
+        """Return what is said of labelled products by what has not seen their labels, of the `top` likeliest classes of each.
+
+        Products without a positive label are left out.
+
+        Where labels were learnt from and are few enough for that to take seconds, few-shot heads upon the zero-shot rung say it, each of
+        labels held out from it; where not, the zero-shot rung alone.
+        """
+        course, index = Course(products, labels, ()), self.taxonomy.index
+        given = np.array([index[label.category] for label in course.positive], dtype=np.int64)
+        rows, parts = np.arange(len(given)), []
+        by_heads = self._upper.steps and len(given) * len(np.unique(given)) <= HEAD_CELLS
+        if by_heads:
+            rows, scores = self._upper.held_out(course, self._log_zero_shot)
+            parts = [Opinions.of(np.exp(scores), given[rows], top)]
+        else:
+            size = max(1, CELLS_AT_ONCE // len(index))
+            for some in (rows[start : start + size] for start in range(0, len(rows), size)):
+                parts.append(Opinions.of(self._zero_shot.predict_proba(course.asked(some)), given[some], top))
+        told = [(course.positive[row], course.labelled[course.positive[row].product_id].text) for row in rows.tolist()]
+        return SecondOpinion("few-shot" if by_heads else "zero-shot", told, Opinions.joined(parts) if told else None)
 
     def explain(self, product: Product) -> Evidence:
         """Return what is said of every class of one product, and why."""

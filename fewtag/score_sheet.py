@@ -112,6 +112,23 @@ class Sheet:
         several = (depth for depth in range(self.deepest) if len(np.unique(gold[gold[:, depth] >= 0, depth])) > 1)
         return gold[:, next(several, 0)]
 
+    def reliability(self) -> list[list[metrics.Bin]]:
+        """Return for each depth that gold reaches how sure and how right the likeliest category's path is there, as `ece` sums it up."""
+        found = []
+        for depth in range(self.deepest):
+            there = self.known & (self.levels[0][:, depth] >= 0)
+            found.append(metrics.reliability(self.scores.sureness[there, depth], self._within[there, depth]))
+        return found
+
+    def risk_coverage(self) -> tuple[npt.NDArray[np.float64], ...]:
+        """Return coverage and risk, (n,) each, where the likeliest category of the surest 1, 2 ... n products is taken for their tag."""
+        return metrics.risk_coverage(self._confidence, self.scores.rank == 1)
+
+    @property
+    def is_right(self) -> npt.NDArray[np.bool_]:
+        """Which products' tags are the gold category or one above it, (n,)."""
+        return self._is_on_the_way
+
     def figures(self, rows: Rows) -> dict[tuple[str, str], float]:
         """Return every figure of a selection of products, (n_selected,), by its group and name; NaN where none has what it needs.
 

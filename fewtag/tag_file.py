@@ -75,9 +75,14 @@ def check_target(path: Path, source: str | Path = "") -> None:
     """Raise CatalogueError where tags cannot go to a file, or it is the very one that the products come from: before any work."""
     if source and path.resolve() == Path(source).resolve():
         raise CatalogueError("the products themselves are in this file", mend="write the tags to another one", where=path)
-    if path.suffix.lower() not in WRITERS:
+    check_place(path, tuple(WRITERS))
+
+
+def check_place(path: Path, endings: Sequence[str]) -> None:
+    """Raise CatalogueError where nothing can go to a file, or its name has none of the endings."""
+    if path.suffix.lower() not in endings:
         problem = f"'{path.name}' is of no known kind"
-        raise CatalogueError(problem, mend=f"name a file that ends in {', '.join(WRITERS)}", where=path)
+        raise CatalogueError(problem, mend=f"name a file that ends in {', '.join(endings)}", where=path)
     if not path.parent.is_dir():
         raise CatalogueError("its folder does not exist", mend="make the folder first", where=path)
     if path.is_dir():

@@ -24,6 +24,8 @@ from fewtag.decide import PRECISION, decide, prediction_sets
 from fewtag.errors import CatalogueError, FewtagError, LabelError
 from fewtag.evaluation import Evaluation, evaluate
 from fewtag.explanation import Explanation, explain
+from fewtag.gold_file import Gold
+from fewtag.label_errors import TOP, SecondOpinion
 from fewtag.label_file import id_of_text
 from fewtag.labelling import add_labels, paired
 from fewtag.labels import category_of, standing
@@ -36,6 +38,7 @@ from fewtag.parts import Parts
 from fewtag.progress import bar
 from fewtag.promise import Holding, Promise
 from fewtag.propagation import Propagation, spread_labels, take_back_spread
+from fewtag.report.findings import Findings, Measured, gather
 from fewtag.score_sheet import Scores, Sheet
 from fewtag.status import Consulted, columns_of, noted_place, taxonomy_file_of
 from fewtag.store import SWEEPS, Ledger, StoredTag
@@ -288,17 +291,25 @@ class Tagger:
         Products that it has been taught (by id or text, or as an example in the taxonomy) would flatter, and are left out and counted.
         Tags are what `predict` says; nothing is written. Raises LabelError where no product is left to be measured.
         """
+        return self._measured(products, gold)[1]
+
+    def second_opinion(self, top: int = TOP) -> SecondOpinion:
+        """Return what models that have not seen the labels in the workspace's ledger say of the products that these are of.
+
+        Of each product the `top` likeliest categories are kept.
+        """
         self._learner.must_be_fitted()
-        listed = self._named(products)
-        if len(listed) != len(gold):
-            raise FewtagError(f"there are {len(listed)} products and {len(gold)} gold categories", mend="give one per product, or None")
-        truths = [category_of(truth, self.taxonomy) if isinstance(truth, str) else None for truth in gold]
-        ids, texts = self._taught()
-        asked = [pair for pair in zip(listed, truths, strict=True) if pair[0].id not in ids and pair[0].text not in texts]
-        if not asked:
-            mend = "give gold of others too"
-            raise LabelError(f"of {len(listed)} products with gold, there is none that the tagger has not learnt from", mend=mend)
-        return evaluate(self._sheet(asked), self.precision, len(listed) - len(asked), self.seed)
+        with Ledger.open(self.workspace.ledger) as ledger:
+            return self._ladder.second_opinion(*self._learner.labels(ledger), top)
+
+    def report(self, gold: Gold | None = None) -> Findings:
+        """Return all that a report tells of the workspace and, with gold, of how good the tags are; nothing is written.
+
+        Raises WorkspaceError where nothing was tagged yet, LabelError as `evaluate` does, CatalogueError where the catalogue is gone.
+        """
+        measured = Measured(gold, *self._measured(gold.products, gold.categories)) if gold else None
+        products = self.products() if self.columns.file else None
+        return gather(self.workspace, self.taxonomy.primary, products, self.second_opinion(), measured)
 
     def explain(self, product: Product | str, shortlist: int = 5) -> Explanation:
         """Return why a product is tagged as it is: what the rungs say of likely categories, its words, and labelled products like it.
@@ -453,6 +464,21 @@ class Tagger:
         learnt = self._ladder.learnt
         examples = (text for category in self.taxonomy for text in self.taxonomy[category].examples)
         return {label.product_id for label, _ in learnt}, {text for _, text in learnt}.union(examples)
+
+    def _measured(self, products: Any, gold: Sequence[str | None]) -> tuple[Sheet, Evaluation]:
+        """Tag products with gold, and measure that; raises as `evaluate` does."""
+        self._learner.must_be_fitted()
+        listed = self._named(products)
+        if len(listed) != len(gold):
+            raise FewtagError(f"there are {len(listed)} products and {len(gold)} gold categories", mend="give one per product, or None")
+        truths = [category_of(truth, self.taxonomy) if isinstance(truth, str) else None for truth in gold]
+        ids, texts = self._taught()
+        asked = [pair for pair in zip(listed, truths, strict=True) if pair[0].id not in ids and pair[0].text not in texts]
+        if not asked:
+            mend = "give gold of others too"
+            raise LabelError(f"of {len(listed)} products with gold, there is none that the tagger has not learnt from", mend=mend)
+        sheet = self._sheet(asked)
+        return sheet, evaluate(sheet, self.precision, len(listed) - len(asked), self.seed)
 
     def _sheet(self, asked: Sequence[tuple[Product, str | None]]) -> Sheet:
         """Tag products with gold, and keep of a batch's probabilities what their figures need."""

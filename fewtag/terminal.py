@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from fewtag.errors import WorkspaceError
 
 if TYPE_CHECKING:
+    from fewtag.gold_file import Gold
     from fewtag.tagger import Tagger
     from fewtag.workspace import Workspace
 
@@ -69,6 +70,14 @@ def open_workspace(named: Path | None) -> Workspace:
     return Workspace.find(Path.cwd(), named)
 
 
+def gold_for(tagger: Tagger, file: Path) -> Gold:
+    """Read gold; products without a text are looked up in the tagger's catalogue, where it has one."""
+    from fewtag.gold_file import read_gold
+
+    catalogue = tagger.products() if tagger.columns.file else iter(())
+    return read_gold(file, tagger.taxonomy, catalogue, tagger.columns.id)
+
+
 def with_bars(work: Callable[..., T], *arguments: Any) -> T:
     """Do something that takes long with its progress shown."""
     from fewtag.progress import shown
@@ -89,6 +98,12 @@ def talk_of_doubts(tagger: Tagger, shown: int) -> None:
     talk(*(f"Doubtful: {doubt}" for doubt in doubts[:shown]))
     if len(doubts) > shown:
         talk(f"Doubtful: {len(doubts) - shown} more things, see `fewtag taxonomy check`")
+
+
+def talk_of_changed_taxonomy(tagger: Tagger) -> None:
+    """Say where the taxonomy's file is no longer what the tagger was made from."""
+    if tagger.is_outdated():
+        talk(f"Mind: {tagger.file} has changed since, and this goes by what it said then: run `fewtag bootstrap {tagger.file}`.")
 
 
 def talk_of_lost_labels(tagger: Tagger) -> None:

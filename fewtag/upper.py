@@ -98,6 +98,13 @@ class Upper:
         joined = join(odds, scores + shift, zero_shot, self._few_shot.warm)
         return self.calibration(log_softmax(np.float32(self.sureness) * joined))
 
+    def held_out(self, course: Course, zero_shot: ZeroShot) -> tuple[npt.NDArray[np.int64], Array]:
+        """Return which of a course's positive labels heads without tuning have not seen, (n,), and the log-probabilities that they come to
+        upon the zero-shot rung, (n, n_classes); a training must have been. Nothing is learnt that stays."""
+        held, [first, *_] = self._few_shot.held_out(course.products, course.taught), self.steps
+        said = zero_shot(course.asked(held.row))
+        return held.row, self._joined(first(said, held.log_probabilities, held.known), said, held)
+
     def unseen(self, shift: Array) -> Unseen:
         """Return what would be said of the training's labels before calibration, had no rung learnt from them, nor an encoder."""
         assert self._unseen, "it has been trained"

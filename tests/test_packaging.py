@@ -25,6 +25,7 @@ def test_the_wheel_carries_prompts_and_starter_taxonomies(tmp_path: Path) -> Non
     assert len(shipped) >= 6
     assert {f"fewtag/shipped/{file.relative_to(ROOT)}" for file in shipped} <= names
     assert "fewtag/models/lm/model.py" in names
+    assert {f"fewtag/report/page.{ending}" for ending in ("html.j2", "css", "js")} <= names
     assert not [name for name in names if name.startswith(("tests", "examples", "benchmarks", "training"))]
 
 
@@ -37,7 +38,7 @@ def test_constraints_pin_every_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = [
         *project["dependencies"],
-        *(each for extra in ("offline", "cpu", "tune", "server", "dev") for each in project["optional-dependencies"][extra]),
+        *(each for extra in ("offline", "cpu", "tune", "server", "report", "dev") for each in project["optional-dependencies"][extra]),
     ]
     names = {each.split(">")[0].split(";")[0].strip().lower().replace("_", "-") for each in wanted}
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()[1:]

@@ -12,16 +12,19 @@ from fewtag.metrics.hierarchy import (
     lca_distances,
     levels,
     overlaps,
+    parting,
     sibling_confusions,
 )
-from fewtag.metrics.intervals import bootstrap, f1_interval
+from fewtag.metrics.intervals import bootstrap, f1_interval, wilson
 from fewtag.metrics.probability import (
     BINS,
+    Bin,
     brier_score,
     calibration_error,
     calibration_error_by_depth,
     log_loss,
     log_losses,
+    reliability,
     sureness_by_depth,
 )
 from fewtag.metrics.ranking import gold_ranks, mean_reciprocal_rank, precision_at_k
@@ -29,6 +32,7 @@ from fewtag.metrics.selective import area_under_risk_coverage, on_the_way, risk_
 
 __all__ = [
     "BINS",
+    "Bin",
     "Confusion",
     "Hierarchical",
     "accuracy",
@@ -54,10 +58,13 @@ __all__ = [
     "mean_reciprocal_rank",
     "on_the_way",
     "overlaps",
+    "parting",
     "precision_at_k",
+    "reliability",
     "risk_coverage",
     "selective_precision",
     "sibling_confusions",
     "sureness_by_depth",
     "weighted_f1",
+    "wilson",
 ]

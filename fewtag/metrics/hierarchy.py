@@ -174,15 +174,21 @@ def sibling_confusions(tags: Tags, gold: Sequence[str], taxonomy: Taxonomy) -> l
     place = {node: number for number, node in enumerate(taxonomy)}
     wrong: Counter[tuple[str, str]] = Counter()
     for (tag, truth), count in Counter(zip(tags, gold, strict=True)).items():
-        if tag is not None and (parted := _parting(tag, truth, taxonomy)):
+        if tag is not None and (parted := parting(tag, truth, taxonomy)):
             wrong[parted] += count
     pairs = {tuple(sorted(pair, key=place.__getitem__)) for pair in wrong}
     found = [Confusion(one, other, wrong[one, other], wrong[other, one]) for one, other in pairs]
     return sorted(found, key=lambda each: (-each.count, place[each.one], place[each.other]))
 
 
-def _parting(tag: str, truth: str, taxonomy: Taxonomy) -> tuple[str, str] | None:
-    """Return the siblings at which the ways to a tag and to its gold part, the tag's first; the nearest to the roots of several."""
+def parting(tag: str, truth: str, taxonomy: Taxonomy) -> tuple[str, str] | None:
+    """Return the siblings at which the ways to a tag and to its gold part, the tag's first; the nearest to the roots of several.
+
+    None where one of the two is above the other, or both are the same.
+
+    >>> parting("toys/dolls", "toys/kites", Taxonomy.from_paths(["Toys > Dolls", "Toys > Kites"]))
+    ('toys/dolls', 'toys/kites')
+    """
     said, true = _upwards(tag, taxonomy), _upwards(truth, taxonomy)
     for right in (*taxonomy.ancestors(truth), truth):
         if right not in said:

@@ -54,7 +54,17 @@ def f1_interval(said: npt.NDArray[np.int64], gold: npt.NDArray[np.int64], among:
     count = float(among[said].sum() + among[gold].sum()) / 2
     if not count:
         return 0.0, 0.0, 0.0
+    low, high = wilson(right, count)
+    return round(right / count, 4), round(low, 4), round(high, 4)
+
+
+def wilson(right: float, count: float) -> tuple[float, float]:
+    """Return the ends of the 95% interval of a share, by Wilson's score (1927); `count` is above 0.
+
+    >>> [round(end, 4) for end in wilson(5, 5)]
+    [0.5655, 1.0]
+    """
     share = right / count
     middle = (share + NORMAL**2 / (2 * count)) / (1 + NORMAL**2 / count)
     reach = NORMAL / (1 + NORMAL**2 / count) * np.sqrt(share * (1 - share) / count + NORMAL**2 / (4 * count**2))
-    return round(share, 4), round(float(max(middle - reach, 0)), 4), round(float(min(middle + reach, 1)), 4)
+    return float(max(middle - reach, 0)), float(min(middle + reach, 1))

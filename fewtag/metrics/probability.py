@@ -6,7 +6,7 @@ The trap: the probability of an inner category is the sum over the assignable ca
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +57,28 @@ def brier_score(probabilities: Floats, gold: npt.NDArray[np.int64]) -> float:
     from sklearn import metrics
 
     return float(metrics.brier_score_loss(gold, probabilities, labels=np.arange(probabilities.shape[1]), scale_by_half=False))
+
+
+class Bin(NamedTuple):
+    """Products about which a tagger is about equally sure: how many they are, how sure it is on average, and how many it is right on."""
+
+    products: int
+    confidence: float
+    right: int
+
+
+def reliability(confidence: Floats, right: npt.NDArray[np.bool_], bins: int = BINS) -> list[Bin]:
+    """Return what `calibration_error` is the sum of: the bins of equal width that have products, from the least sure (Murphy 1977).
+
+    Both are (n,); a bin has its upper end but not its lower.
+
+    >>> reliability(np.array([0.75, 0.75, 0.25]), np.array([True, False, False]), bins=2)
+    [Bin(products=1, confidence=0.25, right=0), Bin(products=2, confidence=0.75, right=1)]
+    """
+    place = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)
+    count, hits = np.bincount(place, minlength=bins), np.bincount(place[right], minlength=bins)
+    sure = np.bincount(place, weights=confidence, minlength=bins) / np.maximum(count, 1)
+    return [Bin(*each) for each in zip(count.tolist(), sure.tolist(), hits.tolist(), strict=True) if each[0]]
 
 
 def calibration_error(confidence: Floats, right: npt.NDArray[np.bool_], bins: int = BINS) -> float:

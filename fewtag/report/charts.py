@@ -1,0 +1,76 @@
+"""The places of what is drawn: points, bars and lines as numbers that the page's template puts into SVG.
+
+The trap: SVG counts downwards, so whatever grows upwards is taken from the height.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fewtag.metrics import Bin, wilson
+
+SIDE: Final = 200
+"""The side of a square plot, in units of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """A bin of a reliability diagram: where it lies, how large it is, and the ends of its 95% interval; `told` is what it says."""
+
+    x: float
+    y: float
+    radius: float
+    top: float
+    bottom: float
+    products: int
+    confidence: float
+    right: float
+
+
+def dots(bins: Sequence[Bin]) -> list[Dot]:
+    """Place the bins of one depth: to the right how sure, upwards how right, the area as the number of products.
+
+    >>> [dot] = dots([Bin(8, 0.75, 4)])
+    >>> dot.x, dot.y, dot.radius
+    (150.0, 100.0, 9.0)
+    """
+    most = max((each.products for each in bins), default=1)
+    found = []
+    for each in bins:
+        right = each.right / each.products
+        low, high = (round(SIDE * (1 - end), 1) for end in wilson(each.right, each.products))
+        radius = round(2 + 7 * (each.products / most) ** 0.5, 1)
+        found.append(
+            Dot(
+                round(SIDE * each.confidence, 1),
+                round(SIDE * (1 - right), 1),
+                radius,
+                high,
+                low,
+                each.products,
+                each.confidence,
+                right,
+            )
+        )
+    return found
+
+
+def line(points: Sequence[tuple[float, float]], width: float, height: float, most: float = 1.0) -> str:
+    """Write points, each from 0 to 1 and from 0 to `most`, as those of an SVG polyline.
+
+    >>> line([(0.0, 0.0), (0.5, 1.0)], 400, 200)
+    '0,200 200,0'
+    """
+    return " ".join(f"{round(width * x, 1):g},{round(height * (1 - y / most), 1):g}" for x, y in points)
+
+
+def ceiling(values: Sequence[float]) -> float:
+    """Return the least of a few round numbers that no value is above, so that an axis ends well.
+
+    >>> ceiling([0.31, 0.12]), ceiling([])
+    (0.4, 0.1)
+    """
+    steps = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
+    return next((step for step in steps if step >= max(values, default=0)), 1.0)

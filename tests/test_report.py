@@ -1,0 +1,245 @@
+"""The page of `fewtag report`: what it tells, that it tells it in its language and as text, and that it needs nothing but itself.
+
+The trap: plotly's script is full of addresses that it never asks for, so what the page itself says is looked at without it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from html import unescape
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+import pytest
+from conftest import TAXONOMY, Run
+from plotly.offline import get_plotlyjs
+
+from fewtag.metrics import Bin
+from fewtag.promise import Promise
+from fewtag.report.charts import dots
+from fewtag.report.chinese import CHINESE
+from fewtag.report.english import ENGLISH
+from fewtag.report.page import promised, reason
+from fewtag.report.phrases import speaker
+
+pytestmark = pytest.mark.usefixtures("few_resamples")
+GOLD = "sku,category\nA1,tea\nA2,tea\nA3,饮料/咖啡\nA5,soap\nA7,soap\nA8,soap\nA11,towels\nA12,\n"
+HOSTILE = "<script>alert(1)</script>{{ 7 * 7 }}</title>"
+
+
+def page_of(file: Path) -> str:
+    """A page without plotly's script."""
+    whole = file.read_text(encoding="utf-8")
+    assert get_plotlyjs() in whole
+    return whole.replace(get_plotlyjs(), "")
+
+
+def words_of(page: str) -> str:
+    """What a reader sees: the text between the tags, without style and scripts."""
+    body = re.sub(r"<(script|style).*?</\1>", "", page, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", body)))
+
+
+def map_of(page: str) -> dict[str, Any]:
+    [data] = re.findall(r'id="map-data">(.*?)</script>', page, flags=re.DOTALL)
+    found: dict[str, Any] = json.loads(data)
+    return found
+
+
+@pytest.fixture
+def tagged(shop: Path, run: Run) -> Path:
+    """The shop, tagged."""
+    assert run("bootstrap", "taxonomy.yaml").code == 0
+    (shop / "gold.csv").write_text(GOLD, encoding="utf-8")
+    return shop
+
+
+def test_a_page_without_labels_or_gold_says_where_the_workspace_stands_and_what_it_lacks(tagged: Path, run: Run) -> None:
+    ledger = (tagged / ".fewtag" / "fewtag.db").read_bytes()
+    said = run("report")
+    assert (said.code, said.out) == (0, "")
+    assert said.talk[-2].startswith("Report written to report.html (")
+    words = words_of(page_of(tagged / "report.html"))
+    status = json.loads(run("status", "--json").out)
+    assert f"12 件商品 {status['tagged'] / 12:.0%} 已标到可用类目" in words
+    assert CHINESE["gold_none"].replace("`", "").split("fewtag")[0].strip() in words
+    assert CHINESE["errors_no_labels"] in words
+    assert CHINESE["twins_none"] in words
+    assert "版本" in words
+    assert "products.csv" in words
+    assert (tagged / ".fewtag" / "fewtag.db").read_bytes() == ledger
+
+
+def test_the_page_speaks_english_of_a_taxonomy_in_a_language_that_it_does_not_know(shop: Path, run: Run) -> None:
+    (shop / "taxonomy.yaml").write_text(TAXONOMY.replace("language: zh", "language: de"), encoding="utf-8")
+    assert run("bootstrap", "taxonomy.yaml").code == 0
+    assert run("report").code == 0
+    page = page_of(shop / "report.html")
+    assert '<html lang="en">' in page
+    assert "Where it stands 12 products" in words_of(page)
+
+
+def test_gold_brings_the_figures_that_evaluate_gives(tagged: Path, run: Run) -> None:
+    assert run("report", "--gold", "gold.csv").code == 0
+    figures = json.loads(run("evaluate", "gold.csv", "--json").out)
+    words = words_of(page_of(tagged / "report.html"))
+    for phrase, group, name in (
+        ("figure_accuracy", "likeliest", "accuracy"),
+        ("figure_coverage", "selective", "coverage"),
+        ("figure_precision", "selective", "precision"),
+    ):
+        figure = figures[group][name]
+        assert f"{CHINESE[phrase]} {figure['value']:.2f} [{figure['low']:.2f}, {figure['high']:.2f}]" in words
+    assert CHINESE["nowhere"].format(count=1) in words
+    # A5 is orange juice by its text and soap by its gold: the siblings "drinks" and "home" are confused, and stand side by side.
+    assert "应为日用，被当作饮料：1 件" in words
+    assert "橙汁 1L 果园 日用 > 香皂 → 饮料 > 果汁" in words
+
+
+def test_the_map_holds_each_product_once_and_judges_by_gold(tagged: Path, run: Run) -> None:
+    assert run("report", "--gold", "gold.csv").code == 0
+    found = map_of(page_of(tagged / "report.html"))
+    label, parent, own, products, judged = ([row[place] for row in found["rows"]] for place in (0, 1, 2, 8, 7))
+    assert (label[0], parent[0], products[0], sum(own)) == ("小店", -1, 12, 12)
+    for place, count in enumerate(products):
+        assert count == own[place] + sum(some for some, above in zip(products, parent, strict=True) if above == place)
+    assert judged[0] == sum(some for some, above in zip(judged, parent, strict=True) if above == 0) > 0
+    assert found["modes"] == ["coverage", "confidence", "rung", "precision"]
+
+
+def test_what_users_wrote_stays_text(shop: Path, run: Run) -> None:
+    (shop / "taxonomy.yaml").write_text(TAXONOMY.replace("name: 茶叶", f"name: '<b>茶</b> {HOSTILE}'"), encoding="utf-8")
+    lines = [f"B{number},{HOSTILE} 绿茶 茶叶 {number},x" for number in range(3)]
+    (shop / "products.csv").write_text("\n".join(["sku,title,brand", *lines, ""]), encoding="utf-8")
+    assert run("bootstrap", "taxonomy.yaml").code == 0
+    assert run("label", "add", "B0", "soap", "--by", HOSTILE).code == 0
+    (shop / "gold.csv").write_text("sku,category\nB1,soap\nB2,soap\n", encoding="utf-8")
+    assert run("report", "--gold", "gold.csv").code == 0
+    page = page_of(shop / "report.html")
+    assert "<script>alert" not in page
+    assert HOSTILE in words_of(page)
+    assert page.count("</title>") == page.count("<title>")
+    [tea] = [row[0] for row in map_of(page)["rows"] if "茶" in row[0]]
+    assert tea.startswith("&lt;b&gt;茶&lt;/b&gt; &lt;script&gt;")  # plotly takes labels for markup
+
+
+def test_the_page_needs_nothing_but_itself(tagged: Path, run: Run) -> None:
+    assert run("report", "--gold", "gold.csv").code == 0
+    page = page_of(tagged / "report.html")
+    assert not re.findall(r"https?://|\bsrc=|<link|<base|@import|url\(|fetch\(|XMLHttpRequest|import\(", page)
+    assert set(re.findall(r'href="([^"]*)"', page)) == {
+        f"#{each}" for each in ("standing", "next", "map", "gold", "errors", "twins", "provenance")
+    }
+    assert {f'id="{each[1:]}"' for each in re.findall(r'href="([^"]*)"', page)} <= set(re.findall(r'id="[^"]*"', page))
+
+
+def test_a_label_that_the_models_contradict_stands_there_with_its_mend(tagged: Path, run: Run) -> None:
+    for product, category in {"A1": "tea", "A2": "tea", "A5": "juice", "A6": "juice", "A7": "soap", "A8": "towels"}.items():
+        assert run("label", "add", product, category, "--by", "ann").code == 0
+    assert run("report").code == 0
+    words = words_of(page_of(tagged / "report.html"))
+    assert "洗手液 泡沫 500ml 洁白 A8 ann 说 日用 > 毛巾" in words
+    assert "fewtag label add PRODUCT_ID CATEGORY" in words
+    assert CHINESE["by_zero-shot"] in words  # nothing was learnt from them yet
+    assert CHINESE["waiting"].format(count=6).split("。")[0] in words
+
+
+def test_products_that_read_alike_and_are_tagged_differently_stand_together(tagged: Path, run: Run) -> None:
+    with (tagged / "products.csv").open("a", encoding="utf-8") as file:
+        file.write("A13,橙汁 2L,果园\nA14,橙汁 3L,果园\n")
+    assert run("bootstrap", "taxonomy.yaml").code == 0
+    assert run("label", "add", "A13", "soap").code == 0
+    assert run("train").code == 0
+    assert run("report").code == 0
+    words = words_of(page_of(tagged / "report.html"))
+    assert re.search(r"日用 > 香皂 橙汁 2L 果园 A13", words)
+    assert re.search(r"饮料 > 果汁 橙汁 \dL 果园 A", words)
+
+
+def test_both_languages_have_the_same_phrases_with_the_same_gaps() -> None:
+    def gaps(phrase: str) -> set[str | None]:
+        return {name for _, name, _, _ in Formatter().parse(phrase)} - {None}
+
+    assert {key: gaps(phrase) for key, phrase in ENGLISH.items()} == {key: gaps(phrase) for key, phrase in CHINESE.items()}
+
+
+def test_every_phrase_is_said_somewhere() -> None:
+    folder = Path(sys.modules["fewtag.report"].__file__ or "").parent
+    source = "".join((folder / name).read_text(encoding="utf-8") for name in ("page.html.j2", "page.js", "page.py"))
+    made_up = ("by_", "figure_")
+    assert [key for key in ENGLISH if not (f'"{key}"' in source or f"words.{key}" in source or key.startswith(made_up))] == []
+
+
+@pytest.mark.parametrize(
+    "promise",
+    [
+        Promise(0.9, level=0.7, labels=200, unknown=0.1),
+        Promise(1.0, labels=200),
+        Promise(0.9, lacking=62),
+        Promise(0.9, labels=138, lacking=None, branch="Food"),
+        Promise(0.9, labels=30, lacking=70, branch="Food"),
+    ],
+)
+def test_in_english_a_promise_says_what_fewtag_status_says(promise: Promise) -> None:
+    told = promised(promise, speaker("en"))
+    assert str(promise).startswith(told.removesuffix("."))
+
+
+@pytest.mark.parametrize(
+    ("noted", "told"),
+    [
+        ({"labels": 0}, "no labels yet"),
+        ({"labels": 3, "held_out": 0}, "too few labels to hold some out"),
+        ({"labels": 400, "held_out": 400, "accuracy": 0.5, "zero_shot_accuracy": 0.25}, "labels gain 25 points on 400 held out"),
+        ({"labels": 400, "held_out": 400, "accuracy": 0.25, "zero_shot_accuracy": 0.5}, "labels lose 25 points on 400 held out"),
+    ],
+)
+def test_a_branch_says_how_its_labels_fare(noted: dict[str, Any], told: str) -> None:
+    assert reason(noted, speaker("en")) == told
+
+
+def test_a_dot_lies_where_its_bin_does_and_reaches_as_far_as_wilson() -> None:
+    small, large = dots([Bin(1, 0.2, 1), Bin(4, 0.5, 2)])
+    assert (small.x, small.y, large.x, large.y) == (40.0, 0.0, 100.0, 100.0)
+    assert (small.radius, large.radius) == (5.5, 9.0)
+    assert (large.top, large.bottom) == (30.0, 170.0)  # Wilson of 2 of 4: .15 to .85
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--gold", "none.csv"), "none.csv: there is no such file -> name a file of labels that is there"),
+        (("-o", "report.pdf"), "report.pdf: 'report.pdf' is of no known kind -> name a file that ends in .html, .htm"),
+        (("--gold", "gold.csv", "-o", "gold.csv"), "gold.csv: 'gold.csv' is of no known kind -> name a file that ends in .html, .htm"),
+        (("-o", "nowhere/report.html"), "nowhere/report.html: its folder does not exist -> make the folder first"),
+    ],
+)
+def test_a_mistake_is_told_before_any_work_and_writes_nothing(tagged: Path, run: Run, arguments: tuple[str, ...], told: str) -> None:
+    before = sorted(tagged.iterdir())
+    said = run("report", *arguments)
+    assert (said.code, said.talk) == (2, [f"Error: {told}"])
+    assert sorted(tagged.iterdir()) == before
+    assert (tagged / "gold.csv").read_text(encoding="utf-8") == GOLD
+
+
+def test_without_a_workspace_there_is_nothing_to_report(shop: Path, run: Run) -> None:
+    said = run("report")
+    assert said.code == 2
+    assert "there is no workspace here -> run `fewtag bootstrap taxonomy.yaml` first" in said.talk[0]
+
+
+def test_without_plotly_the_report_says_how_to_get_it(tagged: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    said = run("report")
+    assert (said.code, said.talk) == (
+        2,
+        ['Error: the report\'s map needs plotly, which is not installed -> pip install "fewtag[report]"'],
+    )
+
+
+def test_a_taxonomy_that_has_changed_since_is_spoken_of(tagged: Path, run: Run) -> None:
+    (tagged / "taxonomy.yaml").write_text(TAXONOMY.replace("毛巾", "手巾"), encoding="utf-8")
+    assert run("report").talk[0].startswith(f"Mind: {tagged / 'taxonomy.yaml'} has changed since")
