@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ CATALOGUE: Final = 9000
 TESTED: Final = 3000
 PRECISIONS: Final = (0.9, 0.95)
 CELLS: Final = CACHE / "calibration.jsonl"
+TUNED_CELLS: Final = CACHE / "calibration_tuned.jsonl"
 SETFIT_CELLS: Final = CACHE / "calibration_setfit.jsonl"
 HOLD: Final = 0.95
 SETS_OF: Final = ("fewtag", "blend before", "few-shot", "logistic")
@@ -69,13 +71,13 @@ class Draw:
     def gold(self, rows: list[int]) -> npt.NDArray[np.int64]:
         return np.array([self.data.taxonomy.index[self.data.gold[row]] for row in rows])
 
-    def tagger(self) -> Tagger:
-        """Return a tagger that has seen the catalogue and the labels; the encoder stays as it is."""
+    def tagger(self, tune: bool) -> Tagger:
+        """Return a tagger that has seen the catalogue and the labels; untuned, the encoder stays as it is."""
         tagger, catalogue = tagger_for(self.data), self.products([*self.test, *self.labelled, *self.rest])
         tagger.bootstrap(catalogue)
         said = [self.data.gold[row] for row in self.labelled]
         add_labels(tagger.workspace, self.data.taxonomy, paired(self.products(self.labelled), said, self.data.taxonomy))
-        tagger.train(catalogue, tune=False)
+        tagger.train(catalogue, tune=tune)
         return tagger
 
 
@@ -137,9 +139,9 @@ def plain(probabilities: Floats, draw: Draw, proof: Proof, precision: float) -> 
     return selected(probabilities.max(axis=1) >= threshold, probabilities.argmax(axis=1) == draw.gold(draw.test))
 
 
-def measured(name: str, budget: int, seed: int) -> Figures:
+def measured(name: str, budget: int, seed: int, tune: bool = False) -> Figures:
     draw, start = Draw.of(load(name), budget, seed), time.perf_counter()
-    tagger, gold, found = draw.tagger(), draw.gold(draw.test), {}
+    tagger, gold, found = draw.tagger(tune), draw.gold(draw.test), {}
     ladder, asked = tagger._ladder, draw.products(draw.test)
     probabilities, seconds = tagger.predict_proba(asked), time.perf_counter() - start
     said = {
@@ -172,7 +174,7 @@ def measured_setfit(name: str, budget: int, seed: int) -> Figures:
     return {"set": name, "budget": budget, "draw": seed, **scored(setfit(draw), draw.gold(draw.test))}
 
 
-def kept_cells(file: Path, wanted: list[Cell], measure: Callable[[str, int, int], Figures] | None) -> list[Figures]:
+def kept_cells(file: Path, measure: Callable[[str, int, int], Figures] | None, wanted: list[Cell]) -> list[Figures]:
     """Return the figures of cells, from a file or, where they are not there and there is a way to, measured and added to it."""
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     cells = {(each["set"], each["budget"], each["draw"]): each for each in map(json.loads, lines)}
@@ -214,13 +216,15 @@ def show_sets(cells: list[Figures]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
+    parser.add_argument("--labels", nargs="+", type=int, default=list(BUDGETS), help="how many labels a category has")
     parser.add_argument("--draws", nargs="+", type=int, default=list(DRAWS), help="seeds; fewtag was built looking at 0 to 2")
+    parser.add_argument("--tuned", action="store_true", help="let the encoder learn too, which takes ten minutes a cell and more")
     parser.add_argument("--setfit", action="store_true", help="train plain SetFit too, which takes five minutes a cell and more")
     arguments = parser.parse_args()
     CELLS.parent.mkdir(exist_ok=True)
-    wanted = [(name, budget, seed) for name in arguments.sets for budget in BUDGETS for seed in arguments.draws]
-    cells = kept_cells(CELLS, wanted, measured)
-    for each in kept_cells(SETFIT_CELLS, wanted, measured_setfit if arguments.setfit else None):
+    wanted = [(name, budget, seed) for name in arguments.sets for budget in arguments.labels for seed in arguments.draws]
+    cells = kept_cells(TUNED_CELLS, partial(measured, tune=True), wanted) if arguments.tuned else kept_cells(CELLS, measured, wanted)
+    for each in kept_cells(SETFIT_CELLS, measured_setfit if arguments.setfit else None, wanted):
         place = wanted.index((each["set"], each["budget"], each["draw"]))
         cells[place]["scores"]["SetFit"] = each
     show(cells, ["fewtag", "blend before", "zero-shot", "few-shot", "logistic", "SetFit"])
