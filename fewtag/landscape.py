@@ -103,12 +103,6 @@ def whole(roots: Iterable[Region]) -> Region:
     """Return the region of all products, from those of the roots."""
     found = Region("")
     for root in roots:
-        found.products, found.tagged, found.backed_off = (
-            found.products + root.products,
-            found.tagged + root.tagged,
-            found.backed_off + root.backed_off,
-        )
-        found.sureness += root.sureness
-        found.stages += root.stages
-        found.judged, found.right = found.judged + root.judged, found.right + root.right
+        for name in ("products", "tagged", "backed_off", "sureness", "stages", "judged", "right"):
+            setattr(found, name, getattr(found, name) + getattr(root, name))
     return found

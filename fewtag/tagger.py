@@ -305,6 +305,8 @@ class Tagger:
     def report(self, gold: Gold | None = None) -> Findings:
         """Return all that a report tells of the workspace and, with gold, of how good the tags are; nothing is written.
 
+        `fewtag.report.page.page` makes one HTML page of it.
+
         Raises WorkspaceError where nothing was tagged yet, LabelError as `evaluate` does, CatalogueError where the catalogue is gone.
         """
         measured = Measured(gold, *self._measured(gold.products, gold.categories)) if gold else None

@@ -17,7 +17,7 @@ SIDE: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A bin of a reliability diagram: where it lies, how large it is, and the ends of its 95% interval; `told` is what it says."""
+    """A bin of a reliability diagram: where it lies, how large it is, the ends of its 95% interval, and what it stands for."""
 
     x: float
     y: float
@@ -38,23 +38,19 @@ def dots(bins: Sequence[Bin]) -> list[Dot]:
     """
     most = max((each.products for each in bins), default=1)
     found = []
-    for each in bins:
-        right = each.right / each.products
-        low, high = (round(SIDE * (1 - end), 1) for end in wilson(each.right, each.products))
-        radius = round(2 + 7 * (each.products / most) ** 0.5, 1)
-        found.append(
-            Dot(
-                round(SIDE * each.confidence, 1),
-                round(SIDE * (1 - right), 1),
-                radius,
-                high,
-                low,
-                each.products,
-                each.confidence,
-                right,
-            )
-        )
+    for count, confidence, hits in bins:
+        right, (low, high) = hits / count, wilson(hits, count)
+        radius = round(2 + 7 * (count / most) ** 0.5, 1)
+        found.append(Dot(_along(confidence), _up(right), radius, _up(high), _up(low), count, confidence, right))
     return found
+
+
+def _along(share: float) -> float:
+    return round(SIDE * share, 1)
+
+
+def _up(share: float) -> float:
+    return round(SIDE * (1 - share), 1)
 
 
 def line(points: Sequence[tuple[float, float]], width: float, height: float, most: float = 1.0) -> str:
