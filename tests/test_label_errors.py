@@ -48,11 +48,12 @@ def test_how_many_are_suspected_is_what_the_confident_joint_counts(seed: int) ->
 
 
 def test_a_suspect_names_the_likeliest_other_class_and_the_least_usual_stands_first() -> None:
-    shares = np.float32([[0.9, 0.1, 0], [0.1, 0.9, 0], [0.1, 0.9, 0], [0.9, 0.1, 0], [0.3, 0, 0.7], [0, 0.1, 0.9]])
-    found = suspects(Opinions.of(shares, np.array([0, 1, 1, 1, 0, 2])), 3)
-    # Usual: class 0 (.9 + .3) / 2 = .6, class 1 (.9 + .9 + .1) / 3 = .63; .1 / .63 is less than .3 / .6.
-    assert [(each.row, each.likelier) for each in found] == [(3, 0), (4, 2)]
-    assert (found[0].own, found[0].share) == (pytest.approx(0.1), pytest.approx(0.9))
+    shares = np.float32([[0.9, 0.1, 0], [0.9, 0.1, 0], [0.3, 0.7, 0], [0.8, 0, 0.2], [0, 0.6, 0.4]])
+    found = suspects(Opinions.of(shares, np.array([0, 0, 0, 2, 2])), 3)
+    # Usual of class 0: (.9 + .9 + .3) / 3 = .7, of class 2: (.2 + .4) / 2 = .3, of class 1, without labels: .54.
+    # .3 / .7 < .2 / .3 < .4 / .3, though the margin of the second, .6, is the widest.
+    assert [(each.row, each.likelier) for each in found] == [(2, 1), (3, 0), (4, 1)]
+    assert (found[0].own, found[0].share) == (pytest.approx(0.3), pytest.approx(0.7))
 
 
 def test_a_label_that_everything_agrees_with_is_not_suspected() -> None:

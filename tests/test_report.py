@@ -17,12 +17,14 @@ import pytest
 from conftest import TAXONOMY, Run
 from plotly.offline import get_plotlyjs
 
+from fewtag import Taxonomy
+from fewtag.landscape import Region
 from fewtag.metrics import Bin
 from fewtag.promise import Promise
 from fewtag.report.charts import dots
 from fewtag.report.chinese import CHINESE
 from fewtag.report.english import ENGLISH
-from fewtag.report.page import promised, reason
+from fewtag.report.page import _emptiest, promised, reason
 from fewtag.report.phrases import speaker
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
@@ -94,9 +96,34 @@ def test_gold_brings_the_figures_that_evaluate_gives(tagged: Path, run: Run) -> 
         figure = figures[group][name]
         assert f"{CHINESE[phrase]} {figure['value']:.2f} [{figure['low']:.2f}, {figure['high']:.2f}]" in words
     assert CHINESE["nowhere"].format(count=1) in words
-    # A5 is orange juice by its text and soap by its gold: the siblings "drinks" and "home" are confused, and stand side by side.
-    assert "应为日用，被当作饮料：1 件" in words
-    assert "橙汁 1L 果园 日用 > 香皂 → 饮料 > 果汁" in words
+    branches = sorted(figures["branches"], key=lambda each: each["accuracy"]["value"])
+    places = [words.rindex(f"{each['path']} {each['products']} 件有标准答案 {each['accuracy']['value']:.2f}") for each in branches]
+    assert places == sorted(places)
+
+
+def test_confused_siblings_stand_side_by_side_with_the_surest_mistakes_first(tagged: Path, run: Run) -> None:
+    (tagged / "gold.csv").write_text("sku,category\nA1,tea\nA5,soap\nA6,soap\nA7,soap\nA11,tea\n", encoding="utf-8")
+    assert run("report", "--gold", "gold.csv").code == 0
+    words = words_of(page_of(tagged / "report.html"))
+    [drinks] = re.findall("应为日用，被当作饮料：2 件 (.*?) 应为|应为日用，被当作饮料：2 件 (.*?) 最差", words)
+    told = re.findall(r"(橙汁|苹果汁).*? 日用 > 香皂 → 饮料 > 果汁 (\d+)%", "".join(drinks))
+    assert {name for name, _ in told} == {"橙汁", "苹果汁"}
+    assert [int(share) for _, share in told] == sorted((int(share) for _, share in told), reverse=True)
+    assert re.search("应为饮料，被当作日用：1 件 纯棉毛巾", words)
+
+
+def test_without_labels_the_branches_that_leave_most_open_come_first_and_full_ones_not_at_all() -> None:
+    taxonomy = Taxonomy.from_paths(["Drinks > Tea", "Toys > Kites", "Tools > Saws"])
+    regions = {each: Region(each, products=9, tagged=tagged) for each, tagged in (("drinks", 6), ("toys", 1), ("tools", 9))}
+    assert [region.category for region in _emptiest(taxonomy, regions)] == ["toys", "drinks"]
+
+
+def test_a_denial_is_no_label_that_was_spent(tagged: Path, run: Run) -> None:
+    assert run("label", "add", "A1", "tea", "--by", "ann").code == 0
+    assert run("label", "add", "A1", "soap", "--not", "--by", "bob").code == 0
+    assert run("report").code == 0
+    words = words_of(page_of(tagged / "report.html"))
+    assert f"{CHINESE['labels_by']}: ann 1 " in words
 
 
 def test_the_map_holds_each_product_once_and_judges_by_gold(tagged: Path, run: Run) -> None:
@@ -106,6 +133,8 @@ def test_the_map_holds_each_product_once_and_judges_by_gold(tagged: Path, run: R
     assert (label[0], parent[0], products[0], sum(own)) == ("小店", -1, 12, 12)
     for place, count in enumerate(products):
         assert count == own[place] + sum(some for some, above in zip(products, parent, strict=True) if above == place)
+    figures = json.loads(run("evaluate", "gold.csv", "--json").out)
+    assert found["rows"][0][6] == pytest.approx(figures["selective"]["precision"]["value"], abs=1e-3)
     assert judged[0] == sum(some for some, above in zip(judged, parent, strict=True) if above == 0) > 0
     assert found["modes"] == ["coverage", "confidence", "rung", "precision"]
 
