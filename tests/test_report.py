@@ -13,22 +13,27 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import TAXONOMY, Run
 from plotly.offline import get_plotlyjs
 
 from fewtag import Taxonomy
+from fewtag.decide import decide
 from fewtag.landscape import Region
-from fewtag.metrics import Bin
+from fewtag.metrics import Bin, sibling_confusions
 from fewtag.promise import Promise
 from fewtag.report.charts import dots
 from fewtag.report.chinese import CHINESE
 from fewtag.report.english import ENGLISH
+from fewtag.report.findings import Mistaken, confused_products
 from fewtag.report.page import _emptiest, promised, reason
 from fewtag.report.phrases import speaker
+from fewtag.score_sheet import Scores, Sheet
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
 GOLD = "sku,category\nA1,tea\nA2,tea\nA3,饮料/咖啡\nA5,soap\nA7,soap\nA8,soap\nA11,towels\nA12,\n"
+DRINKS = Taxonomy.from_paths(["Drinks > Tea", "Drinks > Coffee"])
 HOSTILE = "<script>alert(1)</script>{{ 7 * 7 }}</title>"
 
 
@@ -99,17 +104,21 @@ def test_gold_brings_the_figures_that_evaluate_gives(tagged: Path, run: Run) -> 
     branches = sorted(figures["branches"], key=lambda each: each["accuracy"]["value"])
     places = [words.rindex(f"{each['path']} {each['products']} 件有标准答案 {each['accuracy']['value']:.2f}") for each in branches]
     assert places == sorted(places)
+    # A5 is orange juice by its text and soap by its gold.
+    assert re.search("应为日用，被当作饮料：1 件 橙汁 1L 果园 日用 > 香皂 → 饮料 > 果汁", words)
+    assert f"{CHINESE['worst']} {branches[0]['path']}" in words
 
 
-def test_confused_siblings_stand_side_by_side_with_the_surest_mistakes_first(tagged: Path, run: Run) -> None:
-    (tagged / "gold.csv").write_text("sku,category\nA1,tea\nA5,soap\nA6,soap\nA7,soap\nA11,tea\n", encoding="utf-8")
-    assert run("report", "--gold", "gold.csv").code == 0
-    words = words_of(page_of(tagged / "report.html"))
-    [drinks] = re.findall("应为日用，被当作饮料：2 件 (.*?) 应为|应为日用，被当作饮料：2 件 (.*?) 最差", words)
-    told = re.findall(r"(橙汁|苹果汁).*? 日用 > 香皂 → 饮料 > 果汁 (\d+)%", "".join(drinks))
-    assert {name for name, _ in told} == {"橙汁", "苹果汁"}
-    assert [int(share) for _, share in told] == sorted((int(share) for _, share in told), reverse=True)
-    assert re.search("应为饮料，被当作日用：1 件 纯棉毛巾", words)
+def test_confused_siblings_stand_side_by_side_with_the_surest_mistakes_first() -> None:
+    """Tea three times, of which two are coffee, and coffee once, which is tea."""
+    shares = np.float32([[0.6, 0.4], [0.9, 0.1], [0.8, 0.2], [0.3, 0.7]])
+    gold = ["drinks/coffee", "drinks/coffee", "drinks/tea", "drinks/tea"]
+    tags = decide(["1", "2", "3", "4"], shares, DRINKS, 0.9)
+    sheet = Sheet(tags, gold, Scores.of(shares, gold, DRINKS), DRINKS)
+    [pair] = confused_products(sheet, sibling_confusions(sheet.likeliest, gold, DRINKS), dict(zip("1234", "abcd", strict=True)))
+    assert (pair.pair.one, pair.pair.other) == ("drinks/tea", "drinks/coffee")
+    assert [each.text for each in pair.taken_for_one] == ["b", "a"]
+    assert pair.taken_for_other == (Mistaken("d", "Drinks > Tea", "Drinks > Coffee", pytest.approx(0.7)),)
 
 
 def test_without_labels_the_branches_that_leave_most_open_come_first_and_full_ones_not_at_all() -> None:
