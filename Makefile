@@ -4,7 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 # A worker for each core, each on one thread: two that share theirs wait for each other at every step.
-FAST := OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n auto
+TESTS := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
+FAST := $(TESTS) -m "not slow"
 
 .PHONY: check demo test test-slow fix lock clean
 
@@ -25,7 +26,7 @@ test: $(READY)
 	$(FAST)
 
 test-slow: $(READY)
-	$(BIN)/pytest -m slow
+	$(TESTS) -m slow
 
 fix: $(READY)
 	$(BIN)/ruff check --fix .

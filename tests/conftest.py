@@ -5,6 +5,10 @@ The trap: the shop speaks Chinese, for which the embedded preset has no encoder;
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import io
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -82,34 +86,61 @@ Run = Callable[..., Said]
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of its own with a taxonomy.yaml (six leaves in two branches, two of them without an id) and twelve products."""
-    folder = tmp_path / "shop"
+    return opened(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def tagged(shop: Path, shop_tagged_once: Path) -> Path:
+    """The shop after its first bootstrap: a copy, with which a test may do what it likes."""
+    shutil.copytree(shop_tagged_once, shop, dirs_exist_ok=True)
+    return shop
+
+
+@pytest.fixture(scope="session")
+def shop_tagged_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shop that `tagged` copies. Nothing in it says where it lies, so a copy is as good as a bootstrap in its place."""
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        folder = opened(tmp_path_factory.mktemp("tagged"), patch)
+        assert called(patch, "bootstrap", "taxonomy.yaml") == 0
+    return folder
+
+
+def opened(parent: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Open the shop in a folder, and go there; the hub is out of reach until the patch ends."""
+    folder = parent / "shop"
     folder.mkdir()
     (folder / "taxonomy.yaml").write_text(TAXONOMY, encoding="utf-8")
     (folder / "products.csv").write_text(PRODUCTS, encoding="utf-8")
-    monkeypatch.chdir(folder)
-    monkeypatch.delenv(VARIABLE, raising=False)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))  # whatever this machine has downloaded
+    patch.chdir(folder)
+    patch.delenv(VARIABLE, raising=False)
+    patch.setenv("HF_HUB_OFFLINE", "1")
+    patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    patch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(parent / "hub"))  # whatever this machine has downloaded
     return folder
+
+
+def called(patch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    """Call `fewtag` with arguments, and return its exit code."""
+    from fewtag import cli
+
+    patch.setattr(sys, "argv", ["fewtag", *map(str, arguments)])
+    code: object = 0
+    try:
+        cli.main()
+    except SystemExit as ended:
+        code = ended.code or 0
+    assert isinstance(code, int)
+    return code
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run `fewtag` with arguments, here and now."""
-    from fewtag import cli
 
     def runs(*arguments: str | Path) -> Said:
-        monkeypatch.setattr(sys, "argv", ["fewtag", *map(str, arguments)])
         capsys.readouterr()
-        code: object = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            code = ended.code or 0
-        out, err = capsys.readouterr()
-        assert isinstance(code, int)
-        return Said(code, out, err)
+        code = called(monkeypatch, *arguments)
+        return Said(code, *capsys.readouterr())
 
     return runs
 
@@ -120,8 +151,28 @@ def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fewtag.evaluation.RESAMPLES", 20)
 
 
+@pytest.fixture
+def no_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write no model card beside checkpoints: it takes longer than to tune so small a model."""
+    from sentence_transformers import SentenceTransformer
+
+    monkeypatch.setattr(SentenceTransformer, "_create_model_card", lambda *_: None)
+
+
 @pytest.fixture(scope="session")
-def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def frozen() -> None:
+    """Take what is imported for a training out of the garbage collector's sight: accelerate collects before each, for half a second."""
+    import accelerate  # noqa: F401
+    import sentence_transformers
+    import transformers.trainer  # noqa: F401
+
+    assert sentence_transformers.SentenceTransformerTrainer
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(frozen: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sentence-transformers model of 16 dimensions with random weights, in a folder."""
     import torch
     from sentence_transformers import SentenceTransformer

@@ -386,13 +386,6 @@ def test_a_mistake_is_told_with_its_mend_and_leaves_nothing_behind(shop: Path, r
     assert len(said.talk) in (1, 4)  # the error alone, or behind the taxonomy and its two voices
 
 
-@pytest.fixture
-def tagged(shop: Path, run: Run) -> Path:
-    """The shop after its first bootstrap."""
-    assert run("bootstrap", "taxonomy.yaml").code == 0
-    return shop
-
-
 def saved(**changes: Any) -> Change:
     """Change what the saved tagger says of itself."""
 

@@ -75,13 +75,6 @@ def python(code: str, *arguments: str, **environment: str) -> subprocess.Complet
     return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, check=False, env=os.environ | environment)
 
 
-@pytest.fixture
-def tagged(shop: Path, run: Run) -> Path:
-    """The shop after its first bootstrap."""
-    assert run("bootstrap", "taxonomy.yaml").code == 0
-    return shop
-
-
 def test_bootstrap_tags_every_product_and_says_what_it_listens_to(shop: Path, run: Run) -> None:
     said = run("bootstrap", "taxonomy.yaml")
     assert said.code == 0
@@ -534,6 +527,7 @@ def test_row_numbers_for_ids_are_doubted(shop: Path, run: Run) -> None:
         assert f"Doubtful: {doubt}" in run(*command, "taxonomy.yaml").talk
 
 
+@pytest.mark.slow
 def test_stdout_is_utf_8_whatever_the_terminal_speaks(tagged: Path, run: Run) -> None:
     run("tag", "products.csv", "-o", "out.csv")
     found = python("from fewtag.cli import main; main()", "tag", "products.csv", LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0")
@@ -847,7 +841,9 @@ def test_the_help_of_every_command_has_an_example_of_it() -> None:
     assert without == []
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["bootstrap", "--help"], ["taxonomy", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], *(pytest.param([each, "--help"], marks=pytest.mark.slow) for each in ("bootstrap", "taxonomy"))]
+)
 def test_help_loads_no_heavy_library(arguments: list[str]) -> None:
     assert python(LOADED % HEAVY, *arguments).stdout.decode().splitlines()[-1] == "loaded: []"
 
@@ -857,12 +853,14 @@ def test_importing_fewtag_loads_no_heavy_library() -> None:
     assert found.stdout.decode() == "[]\n"
 
 
+@pytest.mark.slow
 def test_a_taxonomy_in_another_language_is_tagged_without_the_deep_libraries(shop: Path) -> None:
     deep = HEAVY - {"sklearn", "numpy", "sqlalchemy"}
     lines = python(LOADED % deep, "bootstrap", "taxonomy.yaml").stdout.decode().splitlines()
     assert lines == ["12 products: 12 tagged, 0 backed off to a parent, 0 left open", "loaded: []"]
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_read_enough_ends_a_command_quietly(tagged: Path) -> None:
     """What stays unread is far more than a pipe holds (64 KB)."""
     rows = "".join(f"B{number},西湖绿茶 250g,山云\n" for number in range(3000))
@@ -877,7 +875,7 @@ def test_a_reader_that_has_read_enough_ends_a_command_quietly(tagged: Path) -> N
         assert (process.wait(), told) == (0, b"")
 
 
-@pytest.mark.parametrize("arguments", [["status"], ["taxonomy", "show"]])
+@pytest.mark.parametrize("arguments", [["status"], pytest.param(["taxonomy", "show"], marks=pytest.mark.slow)])
 def test_a_reader_that_has_gone_before_the_first_byte_ends_a_command_quietly(tagged: Path, arguments: list[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)

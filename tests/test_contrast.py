@@ -102,6 +102,8 @@ def steps_of(monkeypatch: pytest.MonkeyPatch, killed_at: int = 0) -> list[int]:
     return seen
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_cards")
 def test_a_killed_tuning_goes_on_and_ends_where_an_undisturbed_one_does(
     tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +132,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return left
 
 
+@pytest.mark.usefixtures("no_cards")
 def test_it_stops_when_what_was_kept_back_gains_no_more_and_returns_the_best(
     tiny_encoder: Path, tmp_path: Path, script: list[float]
 ) -> None:
@@ -150,6 +153,7 @@ def test_it_stops_when_what_was_kept_back_gains_no_more_and_returns_the_best(
     assert np.array_equal(body.encode(TITLES), best.encode(TITLES))
 
 
+@pytest.mark.usefixtures("no_cards")
 def test_a_tuning_that_did_no_good_is_undone(tiny_encoder: Path, tmp_path: Path, script: list[float]) -> None:
     from sentence_transformers import SentenceTransformer
 
@@ -170,6 +174,7 @@ PATIENT = ContrastSettings(epochs=30, batch=8, learning_rate=3e-2, steps=(1, 40)
 
 
 @pytest.mark.parametrize("left", [pytest.param(1, marks=pytest.mark.slow), 4, pytest.param(7, marks=pytest.mark.slow)])
+@pytest.mark.usefixtures("no_cards")
 def test_a_killed_tuning_that_was_measured_ends_with_the_same_bits(
     tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int
 ) -> None:
@@ -187,6 +192,7 @@ def test_a_killed_tuning_that_was_measured_ends_with_the_same_bits(
     assert np.array_equal(resumed.encode(TITLES), whole.encode(TITLES))
 
 
+@pytest.mark.usefixtures("no_cards")
 def test_one_that_is_killed_when_all_is_learnt_learns_no_more(tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = locate(str(tiny_encoder))
     whole, record = tune(source, LESSON, tmp_path / "whole", PATIENT, 0, HELD)

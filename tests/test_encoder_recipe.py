@@ -129,6 +129,7 @@ def test_the_loss_falls_and_the_word_embeddings_stay(tiny_encoder: Path, tmp_pat
     assert not [name for name in changed if encoder.FROZEN in name]
 
 
+@pytest.mark.slow
 def test_texts_that_are_no_products_stay_nearer_to_where_they_were(tiny_encoder: Path, tmp_path: Path) -> None:
     source = locate(str(tiny_encoder))
     original = encoder.loaded(source).eval().encode(GENERAL, convert_to_tensor=True)
@@ -140,6 +141,7 @@ def test_texts_that_are_no_products_stay_nearer_to_where_they_were(tiny_encoder:
     assert float(encoder.stayed(torch.tensor([[1.0, 0], [0, 2]]), torch.tensor([[3.0, 0], [1, 0]]))) == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_and_ends_where_an_undisturbed_one_does(
     tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

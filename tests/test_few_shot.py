@@ -122,7 +122,7 @@ def tunable(source: Source, folder: Path, tune: bool = True) -> FewShot:
 
 
 @pytest.fixture
-def tuned(tiny_encoder: Path, tmp_path: Path) -> FewShot:
+def tuned(no_cards: None, tiny_encoder: Path, tmp_path: Path) -> FewShot:
     return tunable(locate(str(tiny_encoder)), tmp_path / "work").fit(products(TEXTS), labels([0, 2, 4, 6]))
 
 
@@ -155,6 +155,7 @@ def test_a_tuned_rung_loads_as_it_was_saved(tuned: FewShot, tmp_path: Path) -> N
     assert (loaded.tuned.record.titles, loaded.tuned.record.held_out, loaded.tuned.record.steps) == (4, 0, 2)
 
 
+@pytest.mark.usefixtures("no_cards")
 def test_where_labels_are_enough_some_end_the_tuning_and_head_and_prototypes_see_all(tiny_encoder: Path, tmp_path: Path) -> None:
     source = locate(str(tiny_encoder))
     texts = [f"{text} {number}" for number in range(40) for text in TEXTS]

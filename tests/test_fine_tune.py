@@ -6,7 +6,6 @@ The trap: on such a model anything can be learnt by heart, so what a setting doe
 
 from __future__ import annotations
 
-import gc
 import json
 import random
 import shutil
@@ -43,7 +42,7 @@ QUICK = TrainSettings(epochs=3, batch_size=8, learning_rate=3e-3, held_out=0.0)
 
 
 @pytest.fixture(scope="module")
-def body(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def body(frozen: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT with random weights, in a folder."""
     import torch
     from transformers import BertConfig, BertModel, BertTokenizerFast
@@ -62,10 +61,7 @@ def body(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         initializer_range=0.2,  # with the usual .02 so small a model tells nothing apart at first
     )
     BertModel(config).save_pretrained(folder)
-    gc.collect()
-    gc.freeze()  # accelerate collects garbage before each training, half a second for the objects of all that is imported
-    yield folder
-    gc.unfreeze()
+    return folder
 
 
 def shop(per_class: int = 12, classes: Sequence[str] = tuple(WORDS)) -> tuple[list[Product], list[Label]]:
@@ -424,7 +420,7 @@ def interrupted_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     "settings",
     [
         replace(QUICK, checkpoint_steps=4),
-        replace(QUICK, held_out=0.3),
+        pytest.param(replace(QUICK, held_out=0.3), marks=pytest.mark.slow),
         pytest.param(
             replace(QUICK, checkpoint_steps=2, accumulate=2, balance="sampling", adversarial=0.1, batch_size=4), marks=pytest.mark.slow
         ),
@@ -450,6 +446,7 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(
     assert not list(tmp_path.glob("resumed/*/checkpoint-*"))  # nothing is left of a run that came to its end
 
 
+@pytest.mark.slow
 def test_other_labels_or_settings_begin_anew(body: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     products, labels = shop()
     first = rung(body, tmp_path).fit(products, labels)
@@ -484,6 +481,7 @@ def confused() -> tuple[list[Product], list[Label]]:
     return products, [replace(label, category=rng.choice(list(WORDS))) for label in labels]
 
 
+@pytest.mark.slow
 def test_training_stops_when_the_held_out_labels_gain_nothing(body: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = replace(QUICK, epochs=12, held_out=0.3, patience=2, learning_rate=1e-2)
     products, labels = confused()
@@ -528,6 +526,7 @@ def test_a_model_has_only_so_many_layers_to_freeze(body: Path, tmp_path: Path) -
         rung(body, tmp_path, replace(QUICK, freeze_layers=3)).fit(*shop())
 
 
+@pytest.mark.slow
 def test_a_label_of_less_weight_is_learnt_less_and_a_negative_one_the_other_way(body: Path, tmp_path: Path) -> None:
     products, labels = shop(4)
     doubtful = [Product(f"doubtful {number}", text) for number, text in enumerate(("old new", "new blue", "blue old", "old new blue"))]
@@ -547,13 +546,18 @@ def test_a_label_of_less_weight_is_learnt_less_and_a_negative_one_the_other_way(
     "changes",
     [
         {"balance": "weights"},
-        {"balance": "sampling"},
-        {"label_smoothing": 0.2},
-        {"adversarial": 0.5},
-        {"dropout": 0.4},
-        {"hierarchy": 0.0},
-        {"probe": False},
-        {"optim": "adafactor"},
+        *(
+            pytest.param(each, marks=pytest.mark.slow, id=str(each))
+            for each in (
+                {"balance": "sampling"},
+                {"label_smoothing": 0.2},
+                {"adversarial": 0.5},
+                {"dropout": 0.4},
+                {"hierarchy": 0.0},
+                {"probe": False},
+                {"optim": "adafactor"},
+            )
+        ),
     ],
     ids=str,
 )
@@ -567,7 +571,9 @@ def test_a_setting_is_heard(body: Path, tmp_path: Path, lopsided: Array, changes
 # What is saved
 
 
-@pytest.mark.parametrize("method", ["full", "frozen", "lora", "adalora", "prefix"])
+@pytest.mark.parametrize(
+    "method", ["full", "lora", *(pytest.param(each, marks=pytest.mark.slow) for each in ("frozen", "adalora", "prefix"))]
+)
 def test_a_saved_folder_is_an_ordinary_classifier_and_predicts_the_same_bits(body: Path, tmp_path: Path, method: Any) -> None:
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -611,7 +617,8 @@ def test_a_product_is_judged_alone_whatever_stands_beside_it(body: Path, tmp_pat
     assert not np.allclose(together[0], together[3], atol=1e-3)
 
 
-@pytest.mark.parametrize("method", ["lora", pytest.param("adalora", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["lora", "adalora"])
 def test_merging_changes_no_probability(body: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: Any) -> None:
     from fewtag.models.fine_tune import adapt
 

@@ -79,6 +79,7 @@ def test_the_loss_falls_and_what_is_saved_is_a_language_model_of_the_engine(tiny
     assert gains.argmax(axis=1).tolist() == [0, 3]
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_and_ends_where_an_undisturbed_one_does(
     tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

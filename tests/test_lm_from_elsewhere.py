@@ -32,7 +32,7 @@ def scores() -> dict[str, dict[str, float]]:
     return {each.tag.product_id: dict(each.tag.alternatives) for each in stored()}
 
 
-@pytest.mark.parametrize("kind", ["llama", "gpt2", "t5"])
+@pytest.mark.parametrize("kind", ["llama", *(pytest.param(each, marks=pytest.mark.slow) for each in ("gpt2", "t5"))])
 def test_a_bootstrap_listens_to_a_model_folder_and_names_it(
     folders: dict[str, Path], kind: str, shop: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -253,7 +253,7 @@ def test_tokens_alike_to_the_end_add_nothing() -> None:
     assert same.behind(same) == 0
 
 
-@pytest.mark.parametrize("way", ["option", "file", "mapping"])
+@pytest.mark.parametrize("way", ["option", *(pytest.param(each, marks=pytest.mark.slow) for each in ("file", "mapping"))])
 def test_a_bootstrap_with_a_server_names_it_and_never_writes_the_key(
     address: str, how: Behaviour, shop: Path, run: Run, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

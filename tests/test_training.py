@@ -228,7 +228,7 @@ def test_the_same_labels_and_seed_give_the_same_bits() -> None:
 
 
 @pytest.fixture
-def tunable(tiny_encoder: Path) -> Callable[..., Tagger]:
+def tunable(no_cards: None, tiny_encoder: Path) -> Callable[..., Tagger]:
     """Makes taggers whose encoder is small enough to be tuned in a second, and each of which stands for a process of its own."""
     settings = ModelSettings(preset="embedded", encoder=str(tiny_encoder))
     return lambda workspace=None: Tagger(Taxonomy.from_paths(PATHS, language="zh"), preset=settings, workspace=workspace)
@@ -238,6 +238,7 @@ FOUR = [None] * 8 + [TEA, TEA, COFFEE, COFFEE]
 MORE = [None] * 2 + [SOAP, TOWEL] + [None] * 8
 
 
+@pytest.mark.slow
 def test_quick_training_keeps_the_encoder_that_was_tuned_and_unchanged_is_unchanged(
     tunable: Callable[..., Tagger], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -450,7 +451,7 @@ SMALL = TrainSettings(epochs=2, batch_size=16, held_out=0.3)
 
 
 @pytest.fixture(scope="module")
-def english(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelSettings:
+def english(tiny_encoder: Path) -> ModelSettings:
     return ModelSettings(encoder=str(tiny_encoder), classifier=str(tiny_encoder))
 
 
@@ -488,6 +489,7 @@ def test_a_fine_tune_stands_above_the_other_rungs_and_tells_of_its_run(english: 
     assert list(voices) == ["zero-shot", "few-shot", "fine-tune"]
 
 
+@pytest.mark.slow
 def test_a_fine_tune_is_not_begun_on_few_labels_unless_it_is_asked_for(english: ModelSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     texts, labels = texts_and_labels(40)
     for enough, expected in ((121, ["few-shot"]), (120, ["few-shot", "fine-tune"])):
@@ -519,6 +521,7 @@ def test_where_no_classifier_speaks_the_language_a_fine_tune_is_refused() -> Non
         shop().fit(ODD, [TEA, TEA, COFFEE, COFFEE], tune=False, fine_tune=True)
 
 
+@pytest.mark.slow
 def test_sure_tags_teach_the_classifier_alone_and_are_no_labels(english: ModelSettings, tmp_path: Path) -> None:
     texts, labels = texts_and_labels()
     more = [f"{word} {number}" for number, word in enumerate(["sencha", "suds", "mocha"] * 10)]
@@ -554,7 +557,8 @@ def test_a_denial_alone_is_heeded_and_teaches_nothing_of_others(tmp_path: Path) 
     assert tagger.train(products, tune=False).unchanged
 
 
-@pytest.mark.parametrize("helps", [True, False])
+@pytest.mark.usefixtures("no_cards")
+@pytest.mark.parametrize("helps", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_an_encoder_stays_as_it_was_where_labels_kept_back_say_so(
     english: ModelSettings, helps: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

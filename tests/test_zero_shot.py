@@ -276,6 +276,7 @@ def test_where_vectors_are_drawn_by_lot_most_is_left_open_even_where_one_branch_
     assert outcome.abstained > 300
 
 
+@pytest.mark.slow
 def test_of_a_large_catalogue_the_language_model_is_asked_where_its_opinion_can_change_the_likeliest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
