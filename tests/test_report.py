@@ -57,11 +57,10 @@ def map_of(page: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def tagged(shop: Path, run: Run) -> Path:
-    """The shop, tagged."""
-    assert run("bootstrap", "taxonomy.yaml").code == 0
-    (shop / "gold.csv").write_text(GOLD, encoding="utf-8")
-    return shop
+def tagged(tagged: Path) -> Path:
+    """The tagged shop, with gold."""
+    (tagged / "gold.csv").write_text(GOLD, encoding="utf-8")
+    return tagged
 
 
 def test_a_page_without_labels_or_gold_says_where_the_workspace_stands_and_what_it_lacks(tagged: Path, run: Run) -> None:
