@@ -6,6 +6,7 @@ The trap: the shop speaks Chinese, for which the embedded preset has no encoder;
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import io
 import shutil
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import typer.main
 
 from fewtag.workspace import VARIABLE
 
@@ -119,10 +121,15 @@ def opened(parent: Path, patch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+commands = functools.cache(typer.main.get_command)
+"""Makes the tree of commands once for all tests; `app()` makes it anew at each call, which takes longer than most of the commands."""
+
+
 def called(patch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
     """Call `fewtag` with arguments, and return its exit code."""
     from fewtag import cli
 
+    patch.setattr("typer.main.get_command", commands)
     patch.setattr(sys, "argv", ["fewtag", *map(str, arguments)])
     code: object = 0
     try:

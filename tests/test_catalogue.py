@@ -386,7 +386,7 @@ def test_a_quote_that_is_never_closed_is_told_where_it_opens(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("name", "row"), [("p.csv", "{},Tea\n"), ("p.jsonl", '{{"id": {}, "title": "Tea"}}\n')])
-@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("compress", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_bad_byte_late_in_the_file_is_told_with_its_line(tmp_path: Path, name: str, row: str, compress: bool) -> None:
     rows = [row.format(number) for number in range(30_000)]
     content = ("id,title\n" if name == "p.csv" else "").encode() + "".join(rows).encode() + row.format('"caf\xe9"').encode("latin-1")

@@ -192,6 +192,7 @@ def test_a_killed_tuning_that_was_measured_ends_with_the_same_bits(
     assert np.array_equal(resumed.encode(TITLES), whole.encode(TITLES))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_cards")
 def test_one_that_is_killed_when_all_is_learnt_learns_no_more(tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = locate(str(tiny_encoder))

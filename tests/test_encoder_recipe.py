@@ -118,6 +118,7 @@ SHORT = encoder.Recipe(steps=60, batch=8, learning_rate=1e-2, kept_every=20)
 GENERAL = ["绿", "咖", "白白", "浴巾", "速"]
 
 
+@pytest.mark.slow
 def test_the_loss_falls_and_the_word_embeddings_stay(tiny_encoder: Path, tmp_path: Path) -> None:
     source = locate(str(tiny_encoder))
     body, losses = encoder.train(source, ROWS, GENERAL, tmp_path, SHORT)

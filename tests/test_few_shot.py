@@ -155,6 +155,7 @@ def test_a_tuned_rung_loads_as_it_was_saved(tuned: FewShot, tmp_path: Path) -> N
     assert (loaded.tuned.record.titles, loaded.tuned.record.held_out, loaded.tuned.record.steps) == (4, 0, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_cards")
 def test_where_labels_are_enough_some_end_the_tuning_and_head_and_prototypes_see_all(tiny_encoder: Path, tmp_path: Path) -> None:
     source = locate(str(tiny_encoder))
@@ -191,6 +192,7 @@ def test_without_a_source_the_encoder_that_was_tuned_before_stays_and_all_labels
     assert plain.tuned is None
 
 
+@pytest.mark.slow
 def test_a_tuning_starts_from_the_last_one_if_all_that_has_learnt_is_still_said(tuned: FewShot, tmp_path: Path) -> None:
     assert tuned.tuned
     assert tuned.source

@@ -87,6 +87,12 @@ def lopsided(body: Path, tmp_path_factory: pytest.TempPathFactory) -> Array:
     return rung(body, tmp_path_factory.mktemp("lopsided")).fit(products, [*labels[:20], *labels[24:28]]).predict_proba(products)
 
 
+@pytest.fixture(scope="module")
+def learnt(body: Path, tmp_path_factory: pytest.TempPathFactory) -> FineTune:
+    """What has learnt all labels by the plain settings; it is asked and saved, and never taught again."""
+    return rung(body, tmp_path_factory.mktemp("learnt")).fit(*shop())
+
+
 def weights_of(model: FineTune) -> dict[str, Any]:
     return {name: each.detach().clone() for name, each in model._ready().model.state_dict().items()}
 
@@ -378,6 +384,7 @@ def test_it_learns_and_a_class_without_a_label_gets_nothing(body: Path, tmp_path
     assert model.predict_proba([]).shape == (0, 5)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(body: Path, tmp_path: Path) -> None:
     products, labels = shop()
     one, two, other = (
@@ -572,7 +579,7 @@ def test_a_setting_is_heard(body: Path, tmp_path: Path, lopsided: Array, changes
 
 
 @pytest.mark.parametrize(
-    "method", ["full", "lora", *(pytest.param(each, marks=pytest.mark.slow) for each in ("frozen", "adalora", "prefix"))]
+    "method", ["full", *(pytest.param(each, marks=pytest.mark.slow) for each in ("frozen", "lora", "adalora", "prefix"))]
 )
 def test_a_saved_folder_is_an_ordinary_classifier_and_predicts_the_same_bits(body: Path, tmp_path: Path, method: Any) -> None:
     import torch
@@ -607,9 +614,8 @@ def test_a_single_class_is_certain_before_and_after_it_is_saved(body: Path, tmp_
         assert each.predict_proba(products).tolist() == [[1, 0, 0, 0, 0]] * 48
 
 
-def test_a_product_is_judged_alone_whatever_stands_beside_it(body: Path, tmp_path: Path) -> None:
-    products, labels = shop()
-    model = rung(body, tmp_path).fit(products, labels)
+def test_a_product_is_judged_alone_whatever_stands_beside_it(learnt: FineTune) -> None:
+    products, model = shop()[0], learnt
     mixed = [*products[:3], Product("long", " ".join(EXTRAS) * 40), Product("unknown", "茶 🫖"), products[0]]
     together = model.predict_proba(mixed)
     alone = np.concatenate([model.predict_proba([product]) for product in mixed])
@@ -659,6 +665,7 @@ def test_the_record_says_what_was_done(body: Path, tmp_path: Path) -> None:
     assert model.record.settings == settings
 
 
+@pytest.mark.slow
 def test_the_held_out_figures_are_those_of_the_kept_model(body: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
@@ -677,9 +684,8 @@ def test_the_held_out_figures_are_those_of_the_kept_model(body: Path, tmp_path: 
     )  # bfloat16 beside float32
 
 
-def test_a_folder_of_another_taxonomy_or_of_nothing_is_an_error(body: Path, tmp_path: Path) -> None:
-    model = rung(body, tmp_path / "work").fit(*shop())
-    model.save(tmp_path / "saved")
+def test_a_folder_of_another_taxonomy_or_of_nothing_is_an_error(body: Path, learnt: FineTune, tmp_path: Path) -> None:
+    learnt.save(tmp_path / "saved")
     stranger = FineTune(Taxonomy.from_paths(["Drinks > Tea", "Home > Soap"]), locate(str(body)), folder=tmp_path)
     with pytest.raises(ModelError, match="knows a category 'drinks/coffee' that cannot be assigned -> train again"):
         stranger.load(tmp_path / "saved")

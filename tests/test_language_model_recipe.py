@@ -66,6 +66,7 @@ def test_the_loss_is_of_writing_the_name_and_of_choosing_it_by_what_the_title_ad
     assert float(chosen) == pytest.approx(np.log(1 + np.exp(-1)))
 
 
+@pytest.mark.slow
 def test_the_loss_falls_and_what_is_saved_is_a_language_model_of_the_engine(tiny_encoder: Path, tmp_path: Path) -> None:
     model, tokenizer, found = language_model.train(locate(str(tiny_encoder)), ROWS * 30, tmp_path / "checkpoints", SHORT)
     assert len(found) == 8

@@ -234,7 +234,10 @@ STRANGE = {
 }
 
 
-@pytest.mark.parametrize("text", STRANGE.values(), ids=STRANGE)
+@pytest.mark.parametrize(
+    "text",
+    [pytest.param(text, id=name, marks=[pytest.mark.slow] * (name not in ("emoji", "one long word"))) for name, text in STRANGE.items()],
+)
 def test_any_text_can_be_learnt_from_and_judged(case: Case, tmp_path: Path, text: str) -> None:
     are_probabilities(case.fitted(tmp_path).predict_proba(products([text])), 1, 6)
     are_probabilities(case.fitted(tmp_path, texts=[*case.texts, text]).predict_proba(products([text])), 1, 6)

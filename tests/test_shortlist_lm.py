@@ -315,7 +315,7 @@ def test_a_single_category_needs_no_opinion(tmp_path: Path) -> None:
 CHANNEL = Prompt.load("channel.v1")
 
 
-@pytest.mark.parametrize("each", [16, 1])
+@pytest.mark.parametrize("each", [pytest.param(16, marks=pytest.mark.slow), 1])
 def test_a_channel_weighs_each_title_behind_each_category_of_its_shortlist(
     llama: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, each: int
 ) -> None:

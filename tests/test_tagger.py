@@ -200,7 +200,7 @@ def test_a_batch_is_as_large_as_its_matrix_allows(monkeypatch: pytest.MonkeyPatc
     assert sizes == [5, 3, 3, 3, 2, 1, 1]
 
 
-@pytest.mark.parametrize("written", [0, 1, 2, 3])
+@pytest.mark.parametrize("written", [pytest.param(0, marks=pytest.mark.slow), 1, pytest.param(2, marks=pytest.mark.slow), 3])
 def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_tags(written: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tagger, "TAGS_PER_BATCH", 3)
     Tagger(SHOP, workspace=tmp_path / "whole").bootstrap(NAMED)

@@ -102,7 +102,7 @@ def test_a_catalogue_without_bias_is_left_as_it_is() -> None:
         np.testing.assert_allclose(found.after_calibration, found.before_calibration, rtol=1e-4)
 
 
-@pytest.mark.parametrize("strength", [0.5, 1.5, 3.0])
+@pytest.mark.parametrize("strength", [0.5, *(pytest.param(each, marks=pytest.mark.slow) for each in (1.5, 3.0))])
 def test_the_blend_is_on_average_as_sure_as_the_voices(strength: float) -> None:
     rows = np.random.default_rng(5).uniform(0, strength, (200, 4)) + strength * np.eye(4)[np.arange(200) % 4]
     rung, texts = planned(rows.tolist())
@@ -251,7 +251,7 @@ def bootstrapped(monkeypatch: pytest.MonkeyPatch, paths: Sequence[str], encoder:
     return tagger, tagger.bootstrap(list(texts))
 
 
-@pytest.mark.parametrize("shape", ["flat", "one branch with nearly all leaves"])
+@pytest.mark.parametrize("shape", [pytest.param("flat", marks=pytest.mark.slow), "one branch with nearly all leaves"])
 def test_where_all_vectors_are_the_same_every_category_is_as_likely_and_nothing_is_tagged(
     shape: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,7 +260,7 @@ def test_where_all_vectors_are_the_same_every_category_is_as_likely_and_nothing_
     np.testing.assert_allclose(tagger.predict_proba(CODES[:50]), np.full((50, 20), 1 / 20), rtol=1e-3)
 
 
-@pytest.mark.parametrize("shape", ["flat", "five branches of four"])
+@pytest.mark.parametrize("shape", [pytest.param("flat", marks=pytest.mark.slow), "five branches of four"])
 def test_where_vectors_are_drawn_by_lot_nothing_is_tagged(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
     tagger, outcome = bootstrapped(monkeypatch, SHAPES[shape], IgnorantEncoder(), CODES)
     assert outcome == Outcome(products=400, tagged=0, backed_off=0, abstained=400)

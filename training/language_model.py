@@ -230,6 +230,7 @@ class _Trainer(Trainer):
 def train(upon: Source, rows: list[dict[str, Any]], folder: Path, recipe: Recipe) -> tuple[PrefixLM, Any, list[float]]:
     """Return the model, its tokenizer, and the mean loss of every `SHOWN_EVERY` steps; killed, it goes on from its last checkpoint."""
     rows = rows[: recipe.steps * recipe.batch]
+    torch.manual_seed(recipe.seed)  # the head is drawn before the trainer sets a seed
     model, tokenizer = fresh(upon)
     for name, weights in model.named_parameters():
         weights.requires_grad = FROZEN not in name
