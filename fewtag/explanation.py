@@ -159,7 +159,9 @@ def without(text: str, word: str) -> str:
 
     >>> without("Earl Grey tea, teapot and TEA", "tea"), without("西湖绿茶 250g", "绿茶")
     ('Earl Grey , teapot and', '西湖 250g')
+    >>> without("tea tea-pot", "tea")
+    'tea-pot'
     """
-    alone = rf"(?<!{LETTER}){re.escape(word)}(?!{LETTER})"
-    pattern = re.escape(word) if re.match(rf"[{UNSPACED}]", word) else alone
-    return " ".join(re.sub(pattern, " ", text, flags=re.IGNORECASE).split())
+    if re.match(rf"[{UNSPACED}]", word):
+        return " ".join(text.replace(word, " ").split())
+    return " ".join(TOKEN.sub(lambda found: " " if found[0].casefold() == word.casefold() else found[0], text).split())

@@ -40,10 +40,7 @@ class Opinions:
         >>> found.own.tolist(), found.classes.tolist(), found.shares.tolist()
         ([0.25], [[2, 0]], [[0.75, 0.25]])
         """
-        top = min(top, probabilities.shape[1])
-        found = np.sort(np.argpartition(-probabilities, top - 1, axis=1)[:, :top], axis=1)
-        order = np.argsort(-np.take_along_axis(probabilities, found, axis=1), axis=1, kind="stable")
-        classes = np.take_along_axis(found, order, axis=1)
+        classes = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
         own = probabilities[np.arange(len(given)), given]
         return cls(given, own, classes, np.take_along_axis(probabilities, classes, axis=1))
 

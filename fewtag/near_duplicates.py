@@ -5,17 +5,13 @@ The trap: a tag above another one is a product left half open and no contradicti
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Final
 
 from fewtag.core import Product
 from fewtag.taxonomy import Taxonomy
-
-LETTERS: Final = re.compile(r"[^\W\d_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +29,15 @@ class Twins:
 def letters(text: str) -> str:
     """Return what is left of a text without case, width, punctuation and digits; empty where that is nothing.
 
+    Marks stay with their letters: in Hindi and Thai they are vowels and tones, without which different words are the same.
+
     >>> letters("Earl-Grey TEA, 100 ct."), letters("250g 西湖绿茶"), letters("1/2")
     ('earl grey tea ct', 'g 西湖绿茶', '')
+    >>> letters("पानी") == letters("पीना")
+    False
     """
-    return " ".join(LETTERS.findall(unicodedata.normalize("NFKC", text).casefold()))
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join("".join(each if each.isalpha() or unicodedata.category(each)[0] == "M" else " " for each in folded).split())
 
 
 def contradicting_twins(tagged: Iterable[tuple[Product, str | None]], taxonomy: Taxonomy) -> list[Twins]:

@@ -60,8 +60,8 @@ class Promise:
     @property
     def _lack(self) -> str:
         where = f", most of all in {self.branch}" if self.branch else ""
-        if self.precision >= 1:
-            return "no number of labels can prove that nothing is wrong"
+        if self.precision >= 1 or (self.lacking is None and not self.labels):
+            return "no number of labels can prove that so little is wrong"
         if not self.labels:
             return f"there are no labels to hold out, and {self.lacking:,} or more are needed"
         if self.lacking is None:
@@ -133,10 +133,10 @@ def proven(answers: Floats, wrong: Floats, precision: float) -> int | None:
     >>> proven(np.array([40.0, 80, 160]), np.array([0.0, 1, 16]), 0.9)
     1
     """
-    first = fewest(precision) or np.inf
+    first, reached = fewest(precision) or np.inf, np.maximum.accumulate(answers)  # one label that counts for much makes less of more
     found = []
     for start in range(STARTS):
-        place = int(np.searchsorted(answers, first * STRIDE**start))
+        place = int(np.searchsorted(reached, first * STRIDE**start))
         while place < len(answers) and doubt(answers[place], wrong[place], precision) <= DOUBT / STARTS:
             found.append(place)
             place += 1
@@ -147,12 +147,15 @@ def lacking(answers: Floats, wrong: Floats, precision: float, labels: int) -> in
     """Return about how many more labels of the same kind would prove a precision at one of some levels; None where that cannot be told.
 
     A level's numbers of answers and wrong ones, (n_levels,) each, are taken to grow with the `labels`; half a right answer and half a wrong
-    one are added to each (Jeffreys), as few that are all right do not say that none is wrong.
+    one are added to each (Jeffreys), as few that are all right do not say that none is wrong. Where no level has enough answers to tell
+    how many are wrong, it is the fewest that any proof takes.
 
     >>> lacking(np.array([50.0]), np.array([0.0]), 0.9, 100), fewest(0.9)
     (24, 62)
     """
     told, first = answers >= FEWEST, fewest(precision) or 0
+    if not told.any():
+        return first or None
     rates = (wrong[told] + 0.5) / (answers[told] + 1)
     wanted = [enough(precision, rate) for rate in rates.tolist()]
     more = [labels * (max(each, first) / had - 1) for each, had in zip(wanted, answers[told].tolist(), strict=True) if each]

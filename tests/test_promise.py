@@ -49,6 +49,12 @@ def test_tests_go_on_until_one_fails_and_not_beyond() -> None:
     assert proven(answers, np.array([9.0, 0, 0, 0]), 0.9) is None, "the first start fails, and the second is beyond"
 
 
+def test_a_level_is_judged_by_its_own_answers_where_a_heavy_label_makes_less_of_more() -> None:
+    answers, wrong = np.array([64.0, 147, 8.3]), np.array([9.0, 20, 5])
+    assert doubt(147, 5, 0.9) < DOUBT / STARTS, "so few of so many would be proof"
+    assert proven(answers, wrong, 0.9) is None
+
+
 def test_a_second_start_makes_up_for_an_unlucky_first() -> None:
     first = fewest(0.9)
     assert first == 62
@@ -96,7 +102,7 @@ def test_more_labels_are_needed_where_fewer_are_right_and_it_is_said_where_no_nu
     assert more
     assert few < more
     assert lacking(answers, np.array([15.0]), 0.9, 200) is None
-    assert lacking(np.array([5.0]), np.array([0.0]), 0.9, 200) is None, "five answers tell nothing"
+    assert lacking(np.array([5.0]), np.array([0.0]), 0.9, 200) == fewest(0.9), "five answers tell nothing but that they are too few"
 
 
 def test_a_label_stands_for_the_products_of_its_category() -> None:

@@ -39,7 +39,7 @@ CHINESE: Final[Mapping[str, str]] = {
     "promise_kept": "保证精度 {precision:g}：{labels:,} 条留出的标签以 90% 的置信度证明了它，"
     "前提是各类目的占比与所见相符；所用概率水平为 {level:.3f}。",
     "promise_unknown": "这些标签没有涉及的类目不在保证之内，约占商品的 {unknown:.0%}。",
-    "promise_never": "精度 {precision:g} 未获证明：再多标签也不能证明没有一个错误。",
+    "promise_never": "精度 {precision:g} 未获证明：再多标签也不能证明错误如此之少。",
     "promise_without": "精度 {precision:g} 未获证明：没有可以留出的标签，至少需要 {lacking:,} 条。",
     "promise_wrong": "精度 {precision:g} 未获证明：留出的 {labels:,} 条标签在每个水平上都错得太多，更多标签可能有用{where}。",
     "promise_where": "，尤其是“{branch}”",
@@ -98,6 +98,7 @@ CHINESE: Final[Mapping[str, str]] = {
     "errors_how": "{all:,} 条标签中的 {count:,} 条，最可疑的在前：其他依据认为另一个类目更可能。请看一看；出人意料却正确的标签最有价值。",
     "errors_none": "{all:,} 条标签没有一条与其他依据矛盾。",
     "errors_no_labels": "还没有标签。",
+    "errors_few": "标签太少，还不能用其余标签来判断其中任何一条。",
     "by_few-shot": "由零样本之上的少样本模型判断，每一个都没有见过它所判断的标签。",
     "by_zero-shot": "只由不看标签的零样本级判断：还没有从标签学习，或者标签太多，来不及逐份留出。",
     "agreed": "它与 {share:.0%} 的标签一致：比例越低，误报越多。",

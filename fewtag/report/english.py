@@ -40,7 +40,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "promise_kept": "Precision {precision:g} is promised: {labels:,} labels held out prove it at a level of {level:.3f}, "
     "with 90% confidence as far as categories are as frequent as they seem.",
     "promise_unknown": "It is not for categories that none of these is of, about {unknown:.0%} of the products.",
-    "promise_never": "Precision {precision:g} is not proven: no number of labels can prove that nothing is wrong.",
+    "promise_never": "Precision {precision:g} is not proven: no number of labels can prove that so little is wrong.",
     "promise_without": "Precision {precision:g} is not proven: there are no labels to hold out, and {lacking:,} or more are needed.",
     "promise_wrong": "Precision {precision:g} is not proven: of {labels:,} labels held out too many are wrong at every level, "
     "and more labels may help{where}.",
@@ -102,6 +102,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "Look at them; a right label that surprises is worth most.",
     "errors_none": "None of {all:,} labels is contradicted by the other evidence.",
     "errors_no_labels": "There are no labels yet.",
+    "errors_few": "There are too few labels to judge any of them by the others.",
     "by_few-shot": "Judged by few-shot heads upon the zero-shot rung, none of which has seen the label that it judges.",
     "by_zero-shot": "Judged by the zero-shot rung alone, which sees no labels: either nothing was learnt from labels yet, "
     "or they are too many for heads to be held out while you wait.",
