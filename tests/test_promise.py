@@ -49,12 +49,6 @@ def test_tests_go_on_until_one_fails_and_not_beyond() -> None:
     assert proven(answers, np.array([9.0, 0, 0, 0]), 0.9) is None, "the first start fails, and the second is beyond"
 
 
-def test_a_level_is_judged_by_its_own_answers_where_a_heavy_label_makes_less_of_more() -> None:
-    answers, wrong = np.array([64.0, 147, 8.3]), np.array([9.0, 20, 5])
-    assert doubt(147, 5, 0.9) < DOUBT / STARTS, "so few of so many would be proof"
-    assert proven(answers, wrong, 0.9) is None
-
-
 def test_a_second_start_makes_up_for_an_unlucky_first() -> None:
     first = fewest(0.9)
     assert first == 62
@@ -138,6 +132,17 @@ def test_labels_that_count_unequally_tell_less_than_so_many_equal_ones() -> None
     # Weights .3, .3 and 2.4: (3 squared) / (.09 + .09 + 5.76) = 1.515 answers, of which .8 are wrong.
     assert proof._told(0.9) == pytest.approx((9 / 5.94, 0.8 * 9 / 5.94), rel=1e-4)
     assert proof.branch == "Toys", "one label has to stand for most of the products"
+
+
+def test_a_few_heavy_labels_that_are_wrong_undo_a_promise_of_many_light_ones() -> None:
+    sums = np.float32([[0.95]] * 150 + [[0.9]] * 3)
+    right = np.array([[True]] * 150 + [[False]] * 3)
+    weights = np.float32([1.0] * 150 + [33.0] * 3)
+    proof = Proof(sums, np.ones((153, 1), dtype=np.int64), right, weights, np.zeros(153, dtype=np.float32))
+    # Of 150 + 99 parts 99 are wrong, and (249 squared) / (150 + 3 * 33 squared) = 18.1 answers tell so.
+    assert proof._told(0.9) == pytest.approx((18.1449, 18.1449 * 99 / 249), rel=1e-4)
+    assert doubt(149, 18.1449 * 99 / 249, 0.9) < DOUBT / STARTS, "as many answers as before would be proof"
+    assert proof.promise(0.9).level == pytest.approx(0.95), "where the heavy ones are not answered"
 
 
 def test_enough_labels_that_are_right_are_a_promise_and_the_level_is_as_low_as_they_prove(tmp_path: Path) -> None:
