@@ -47,6 +47,11 @@ class Promise:
         """The level by which tags are decided: the proven one, or the precision itself, as if the models' probabilities were true."""
         return self.precision if self.level is None else self.level
 
+    @property
+    def impossible(self) -> bool:
+        """Whether so few answers may be wrong that no number of labels within reason proves it."""
+        return fewest(self.precision) is None
+
     def __str__(self) -> str:
         if self.level is None:
             return (
@@ -60,7 +65,7 @@ class Promise:
     @property
     def _lack(self) -> str:
         where = f", most of all in {self.branch}" if self.branch else ""
-        if self.precision >= 1 or (self.lacking is None and not self.labels):
+        if self.impossible:
             return "no number of labels can prove that so little is wrong"
         if not self.labels:
             return f"there are no labels to hold out, and {self.lacking:,} or more are needed"

@@ -89,6 +89,12 @@ def test_a_promise_says_what_it_rests_on_and_what_it_lacks() -> None:
     assert "no number of labels" in str(Proof.nothing().promise(1.0))
 
 
+@pytest.mark.parametrize("precision", [1.0, 0.999999])
+def test_what_no_labels_can_prove_is_said_with_labels_and_without(precision: float) -> None:
+    for promise in (Proof.nothing().promise(precision), Promise(precision, None, 300)):
+        assert "no number of labels can prove that so little is wrong" in str(promise)
+
+
 def test_more_labels_are_needed_where_fewer_are_right_and_it_is_said_where_no_number_would_do() -> None:
     answers = np.array([100.0])
     few, more = (lacking(answers, np.array([wrong]), 0.9, 200) for wrong in (4.0, 7.0))

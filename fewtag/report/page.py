@@ -129,7 +129,7 @@ def promised(promise: Promise, say: Say) -> str:
     if promise.level is not None:
         rest = " " + say("promise_unknown", unknown=promise.unknown) if promise.unknown else ""
         return say("promise_kept", level=promise.level, **known) + rest
-    if promise.precision >= 1 or (promise.lacking is None and not promise.labels):
+    if promise.impossible:
         return say("promise_never", **known)
     if not promise.labels:
         return say("promise_without", lacking=promise.lacking, **known)
