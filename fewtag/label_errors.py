@@ -39,6 +39,8 @@ class Opinions:
         >>> found = Opinions.of(np.float32([[0.25, 0.0, 0.75]]), np.array([0]), top=2)
         >>> found.own.tolist(), found.classes.tolist(), found.shares.tolist()
         ([0.25], [[2, 0]], [[0.75, 0.25]])
+        >>> Opinions.of(np.full((1, 200), 0.005, dtype=np.float32), np.array([0]), top=3).classes.tolist()
+        [[0, 1, 2]]
         """
         classes = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
         own = probabilities[np.arange(len(given)), given]
