@@ -62,11 +62,10 @@ class Proof:
         probabilities = np.exp(unseen.scores)
         way, sums = sure_ways(probabilities, taxonomy)
         right = np.asarray(taxonomy.reach[way.ravel(), np.repeat(unseen.gold, way.shape[1])]).reshape(way.shape) > 0
-        roots = np.array([taxonomy.trail(each)[0] for each in taxonomy.classes])[unseen.gold]
-        burden = {root: float(np.square(weights[roots == root]).sum()) for root in taxonomy.roots}
+        burden = np.bincount(taxonomy.root_places[unseen.gold], weights=np.square(weights))
         stood_for = np.isin(np.arange(len(share)), unseen.gold) | (~warm & hidden_rows(unseen, warm).any())
         unknown = round(float(share[~stood_for].sum()), 4)
-        branch = taxonomy.path(max(burden, key=burden.__getitem__))
+        branch = taxonomy.path(taxonomy.roots[burden.argmax()])
         return cls(sums, taxonomy.depths[way], right, weights, mass_ahead(probabilities, unseen.gold), branch, unknown)
 
     def promise(self, precision: float) -> Promise:

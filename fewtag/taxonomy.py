@@ -180,6 +180,12 @@ class Taxonomy:
         """The column of each assignable category in a matrix of probabilities."""
         return {category: column for column, category in enumerate(self.classes)}
 
+    @cached_property
+    def root_places(self) -> npt.NDArray[np.int64]:
+        """The place in `roots` of the root that each assignable category's path starts at, (n_classes,)."""
+        place = {root: number for number, root in enumerate(self.roots)}
+        return np.array([place[self.trail(each)[0]] for each in self.classes])
+
     def parents(self, category: str) -> tuple[str, ...]:
         """Return the parents, the first of which the path runs through."""
         return self[category].parents

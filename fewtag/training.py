@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from fewtag.blend import Array, Mask
 from fewtag.calibration import Calibration
-from fewtag.climb import Step, right
+from fewtag.climb import Step
 from fewtag.core import Stage
 from fewtag.gate import Gate
 from fewtag.metrics import f1_interval
@@ -106,50 +107,51 @@ class Judged:
 
     def branches(self, taxonomy: Taxonomy, stages: tuple[Stage, ...]) -> tuple[Branch, ...]:
         """Judge root by root, those with most labels first; a category with several parents counts for the root that its path starts at."""
-        roots = np.array([taxonomy.trail(each)[0] for each in taxonomy.classes])
-        heard, gold = self.heard, self.heard.gold
-        said = heard.blended.argmax(axis=1) if len(gold) else gold
-        need = self._need(roots, said == gold)
+        root, gold = taxonomy.root_places, self.heard.gold
+        first, last = self.heard.zero_shot.argmax(axis=1), self.heard.blended.argmax(axis=1)
+
+        def by_root(classes: npt.NDArray[np.int64]) -> list[int]:
+            found: list[int] = np.bincount(root[classes], minlength=len(taxonomy.roots)).tolist()
+            return found
+
+        said, held_out = by_root(last), by_root(gold)
+        right_first, right_last = by_root(gold[first == gold]), by_root(gold[last == gold])
+        labels = by_root(np.repeat(np.arange(len(root)), self.labels))
+        rungs: dict[int, Counter[Stage]] = defaultdict(Counter)
+        for place, stage in zip(root.tolist(), stages, strict=True):
+            rungs[place][stage] += 1
+        order = np.lexsort((-self._need(root, last == gold), root))  # root by root, and what helps most before the others
         found = []
-        for root in taxonomy.roots:
-            mine = roots == root
-            if not mine.any():
-                continue
-            rows = np.flatnonzero(mine[gold])
-            wants = int(np.where(mine, need, -1).argmax())
-            ours = [stage for stage, own in zip(stages, mine, strict=True) if own]
-            labels = int(self.labels[mine].sum())
-            before, after = right(heard.zero_shot[rows], gold[rows]), right(heard.blended[rows], gold[rows])
+        for place, start in zip(*(each.tolist() for each in np.unique(root[order], return_index=True)), strict=True):
+            before, after = (round(right[place] / max(held_out[place], 1), 4) for right in (right_first, right_last))
+            wants = int(order[start])
             found.append(
                 Branch(
-                    root,
-                    labels,
-                    {stage: ours.count(stage) for stage in dict.fromkeys(ours)},
-                    len(rows),
+                    taxonomy.roots[place],
+                    labels[place],
+                    dict(rungs[place]),
+                    held_out[place],
                     before,
                     after,
-                    f1_interval(said, gold, mine),
-                    _reason(labels, len(rows), after - before),
+                    f1_interval(right_last[place], said[place], held_out[place]),
+                    _reason(labels[place], held_out[place], after - before),
                     taxonomy.classes[wants],
                     round(float(self.share[wants]), 4),
                 )
             )
         return tuple(sorted(found, key=lambda branch: -branch.labels))
 
-    def _need(self, roots: npt.NDArray[np.str_], is_right: npt.NDArray[np.bool_]) -> Array:
+    def _need(self, root: npt.NDArray[np.int64], is_right: npt.NDArray[np.bool_]) -> Array:
         """Return how much one more label of each class would help, (n_classes,): the share of products that are wrong in it, by its labels.
 
-        What a label adds falls with the number of those that are there, so the wrong share is divided by one more than that.
+        What a label adds falls with the number of those that are there, so the wrong share is divided by one more than that. `root` tells
+        classes of one root from others, (n_classes,).
         """
-        count = np.bincount(self.heard.gold, minlength=len(roots))
-        hits = np.bincount(self.heard.gold, weights=is_right, minlength=len(roots))
-        found = np.zeros(len(roots), dtype=np.float32)
-        for root in np.unique(roots):
-            mine = roots == root
-            common = (hits[mine].sum() + 1) / (count[mine].sum() + 2)
-            wrong = 1 - (hits[mine] + BELIEF * common) / (count[mine] + BELIEF)
-            found[mine] = self.share[mine] * wrong / (1 + self.labels[mine])
-        return found
+        count = np.bincount(self.heard.gold, minlength=len(root))
+        hits = np.bincount(self.heard.gold, weights=is_right, minlength=len(root))
+        common = ((np.bincount(root, weights=hits) + 1) / (np.bincount(root, weights=count) + 2))[root]
+        wrong = 1 - (hits + BELIEF * common) / (count + BELIEF)
+        return np.asarray(self.share * wrong / (1 + self.labels), dtype=np.float32)
 
 
 def _reason(labels: int, held_out: int, gain: float) -> str:

@@ -7,8 +7,9 @@ import pytest
 
 from fewtag.blend import Blend
 from fewtag.climb import BELIEF, Held, Step, climb, gain, right, speaks, stages
+from fewtag.metrics import wilson
 from fewtag.models.calibrate import log_softmax
-from fewtag.taxonomy import Taxonomy
+from fewtag.taxonomy import Category, Taxonomy
 from fewtag.training import Heard, Judged
 
 GOLD = np.arange(90) % 3
@@ -97,3 +98,24 @@ def test_the_next_label_is_wanted_where_most_products_are_wrong_for_the_labels_t
     assert (b.category, b.reason, b.wants, b.f1) == ("b", "no labels yet", "b/w", (0.0, 0.0, 0.0))
     more = Judged(judged.heard, judged.labels, np.float32([0.6, 0.2, 0.1, 0.1]))
     assert more.branches(taxonomy, ("zero-shot",) * 4)[0].wants == "a/z"
+
+
+def test_each_branch_is_judged_by_its_own_labels_alone() -> None:
+    own = [Category("a", "A"), Category("b", "B"), *(Category(name, name, parents=(name[0],)) for name in ("ax", "bx", "ay", "by"))]
+    taxonomy = Taxonomy([*own, Category("c", "C"), Category("both", "Both", parents=("b", "c"))])  # so that C has no path of its own
+    rng = np.random.default_rng(0)
+    gold, said, before = rng.integers(0, 5, (3, 200))
+    labels = np.array([3, 50, 40, 60, 50])
+    heard = Heard(np.eye(5, dtype=np.float32)[before], np.eye(5, dtype=np.float32)[said], gold)
+    found = Judged(heard, labels, np.full(5, 0.2, dtype=np.float32)).branches(taxonomy, ("few-shot", *["zero-shot", "few-shot"] * 2))
+    assert taxonomy.classes == ("ax", "ay", "bx", "by", "both")
+    assert [(each.category, each.labels, list(each.rungs.items())) for each in found] == [
+        ("b", 150, [("few-shot", 2), ("zero-shot", 1)]),
+        ("a", 53, [("few-shot", 1), ("zero-shot", 1)]),
+    ]
+    for each, classes in zip(found, ([2, 3, 4], [0, 1]), strict=True):
+        here = np.isin(gold, classes)
+        shares = ((before == gold)[here].mean(), (said == gold)[here].mean())
+        assert (each.held_out, each.zero_shot_accuracy, each.accuracy) == (here.sum(), *(round(float(share), 4) for share in shares))
+        hits, count = (said == gold)[here].sum(), (here.sum() + np.isin(said, classes).sum()) / 2
+        assert each.f1 == tuple(round(float(end), 4) for end in (hits / count, *wilson(hits, count)))
