@@ -124,10 +124,10 @@ class Sheet:
         """Return coverage and risk, (n,) each, where the likeliest category of the surest 1, 2 ... n products is taken for their tag."""
         return metrics.risk_coverage(self._confidence, self.scores.rank == 1)
 
-    @property
+    @cached_property
     def is_right(self) -> npt.NDArray[np.bool_]:
         """Which products' tags are the gold category or one above it, (n,)."""
-        return self._is_on_the_way
+        return metrics.on_the_way(self.said, self.gold, self.taxonomy)
 
     def figures(self, rows: Rows) -> dict[tuple[str, str], float]:
         """Return every figure of a selection of products, (n_selected,), by its group and name; NaN where none has what it needs.
@@ -183,7 +183,7 @@ class Sheet:
         return {**means, "ece": metrics.calibration_error(self._confidence[rows], rank == 1) if len(rows) else np.nan}
 
     def _selective(self, rows: Rows) -> Found:
-        said, right = self._is_tagged[rows], self._is_on_the_way[rows]
+        said, right = self._is_tagged[rows], self.is_right[rows]
         return {
             "coverage": said.mean(),
             "precision": right.sum() / said.sum() if said.any() else 1.0,
@@ -194,11 +194,13 @@ class Sheet:
         branch, right = self.branches[rows], self.scores.rank[rows] == 1
         size = len(self.taxonomy)
         count, hits = np.bincount(branch[branch >= 0], minlength=size), np.bincount(branch[(branch >= 0) & right], minlength=size)
-        return {
-            f"branch {place}": {"accuracy": hits[place] / count[place] if count[place] else np.nan}
-            for place in np.unique(self.branches)
-            if place >= 0
-        }
+        return {f"branch {place}": {"accuracy": hits[place] / count[place] if count[place] else np.nan} for place in self._branches_there}
+
+    @cached_property
+    def _branches_there(self) -> list[int]:
+        """The branches that any product's gold lies in, in order: what each resample is asked about."""
+        there: list[int] = np.unique(self.branches[self.branches >= 0]).tolist()
+        return there
 
     @cached_property
     def _compared(self) -> dict[str, tuple[Rows, Rows, Rows]]:
@@ -237,7 +239,3 @@ class Sheet:
     @cached_property
     def _is_tagged(self) -> npt.NDArray[np.bool_]:
         return np.array([tag is not None for tag in self.said], dtype=np.bool_)
-
-    @cached_property
-    def _is_on_the_way(self) -> npt.NDArray[np.bool_]:
-        return metrics.on_the_way(self.said, self.gold, self.taxonomy)
