@@ -100,3 +100,10 @@ def test_the_intervals_are_scipys_percentiles(drawn: Drawn) -> None:
     low, high = metrics.bootstrap(lambda rows: right[rows].mean(keepdims=True), COUNT, resamples=500)
     peer = stats.bootstrap((right,), np.mean, n_resamples=500, batch=1, method="percentile", rng=np.random.default_rng(0))
     assert (low[0], high[0]) == pytest.approx(tuple(peer.confidence_interval), abs=CLOSE)
+
+
+@pytest.mark.parametrize(("right", "of"), [(0, 1), (3, 3), (7, 10), (499, 500)])
+def test_wilsons_interval_is_scipys_and_ends_where_shares_do(right: int, of: int) -> None:
+    low, high = metrics.wilson(right, of)
+    assert (low, high) == pytest.approx(tuple(stats.binomtest(right, of).proportion_ci(0.95, "wilson")), abs=1e-7)
+    assert (low == 0, high == 1) == (right == 0, right == of)

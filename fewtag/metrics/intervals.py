@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-NORMAL: Final = 1.96
+NORMAL: Final = 1.959964
 """So many standard deviations to either side hold 95%."""
 RESAMPLES: Final = 1000
 TAIL: Final = 0.025
@@ -56,12 +56,14 @@ def f1_interval(right: int, said: int, true: int) -> tuple[float, float, float]:
 
 
 def wilson(right: float, count: float) -> tuple[float, float]:
-    """Return the ends of the 95% interval of a share, by Wilson's score (1927); `count` is above 0.
+    """Return the ends of the 95% interval of a share, by Wilson's score (1927); of a `count` of 0 nothing is known.
 
-    >>> [round(end, 4) for end in wilson(5, 5)]
-    [0.5655, 1.0]
+    >>> [round(end, 4) for end in wilson(5, 5)], wilson(0, 0)
+    ([0.5655, 1.0], (0.0, 1.0))
     """
+    if not count:
+        return 0.0, 1.0
     share = right / count
     middle = (share + NORMAL**2 / (2 * count)) / (1 + NORMAL**2 / count)
     reach = NORMAL / (1 + NORMAL**2 / count) * np.sqrt(share * (1 - share) / count + NORMAL**2 / (4 * count**2))
-    return float(max(middle - reach, 0)), float(min(middle + reach, 1))
+    return float(middle - reach) if right else 0.0, float(middle + reach) if right < count else 1.0

@@ -89,10 +89,8 @@ def calibration_error(confidence: Floats, right: npt.NDArray[np.bool_], bins: in
     >>> calibration_error(np.array([0.9, 0.9, 0.2]), np.array([True, False, False])).__round__(4)
     0.3333
     """
-    edges = np.linspace(0, 1, bins + 1)[1:-1]
-    place = np.searchsorted(edges, confidence)
-    gaps = np.bincount(place, weights=confidence.astype(np.float64) - right, minlength=bins)
-    return float(np.abs(gaps).sum() / max(len(confidence), 1))
+    gaps = (abs(each.products * each.confidence - each.right) for each in reliability(confidence, right, bins))
+    return sum(gaps) / max(len(confidence), 1)
 
 
 def sureness_by_depth(probabilities: Floats, taxonomy: Taxonomy) -> npt.NDArray[np.float32]:
