@@ -29,7 +29,10 @@ COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure and the ends of its 95% interval, by the bootstrap over products."""
+    """A figure and the ends of its 95% interval, by the bootstrap over products.
+
+    A share of products that is 0 or 1 would be so in each resample, however few they are: its interval is Wilson's.
+    """
 
     value: float
     low: float
@@ -168,9 +171,11 @@ def _groups(sheet: Sheet, seed: int) -> dict[str, dict[str, Any]]:
 
         low, high = metrics.bootstrap(resampled, len(sheet.gold), RESAMPLES, seed)
     groups: dict[str, dict[str, Any]] = {}
-    for (group, name), value, least, most in zip(everything, everything.values(), low.tolist(), high.tolist(), strict=True):
-        figure = None if np.isnan(value) else Figure(value, least, most)
-        groups.setdefault(group, {})[name] = figure
+    for key, value, least, most in zip(everything, everything.values(), low.tolist(), high.tolist(), strict=True):
+        if value in (0, 1) and key in sheet.shares:
+            least, most = metrics.wilson(value * sheet.shares[key], sheet.shares[key])
+        group, name = key
+        groups.setdefault(group, {})[name] = None if np.isnan(value) else Figure(value, least, most)
     return groups
 
 
@@ -183,10 +188,9 @@ def _confusions(sheet: Sheet) -> tuple[metrics.Confusion, ...]:
 def _branches(sheet: Sheet, groups: Mapping[str, Mapping[str, Figure]]) -> tuple[BranchFigures, ...]:
     """Return the branches, the worst first, and of equally good ones the larger."""
     nodes = tuple(sheet.taxonomy)
-    places, counts = np.unique(sheet.branches[sheet.branches >= 0], return_counts=True)
     found = [
         BranchFigures(nodes[place], sheet.taxonomy.path(nodes[place]), count, groups[f"branch {place}"]["accuracy"])
-        for place, count in zip(places.tolist(), counts.tolist(), strict=True)
+        for place, count in sheet.branch_sizes.items()
     ]
     return tuple(sorted(found, key=lambda each: (each.accuracy.value, -each.products)))
 

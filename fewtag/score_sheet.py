@@ -112,6 +112,25 @@ class Sheet:
         several = (depth for depth in range(self.deepest) if len(np.unique(gold[gold[:, depth] >= 0, depth])) > 1)
         return gold[:, next(several, 0)]
 
+    @cached_property
+    def branch_sizes(self) -> dict[int, int]:
+        """How many products' gold lies in each branch that has any, by its place."""
+        places, counts = np.unique(self.branches[self.branches >= 0], return_counts=True)
+        return dict(zip(places.tolist(), counts.tolist(), strict=True))
+
+    @cached_property
+    def shares(self) -> dict[tuple[str, str], int]:
+        """Those of all figures that are shares of products, by group and name, and of how many products each of them is."""
+        known, deep = int(self.known.sum()), (self.levels[2] >= 0).sum(axis=0).tolist()
+        return {
+            **{(f"depth {depth}", "accuracy"): count for depth, count in enumerate(deep[: self.deepest], 1)},
+            **{(answer, "accuracy"): known for answer in ("likeliest", "tags")},
+            **{("ranking", f"precision_at_{k}"): known for k in KS},
+            ("selective", "coverage"): len(self.gold),
+            ("selective", "precision"): int(self._is_tagged.sum()),
+            **{(f"branch {place}", "accuracy"): count for place, count in self.branch_sizes.items()},
+        }
+
     def reliability(self) -> list[list[metrics.Bin]]:
         """Return for each depth that gold reaches how sure and how right the likeliest category's path is there, as `ece` sums it up."""
         found = []
@@ -194,13 +213,7 @@ class Sheet:
         branch, right = self.branches[rows], self.scores.rank[rows] == 1
         size = len(self.taxonomy)
         count, hits = np.bincount(branch[branch >= 0], minlength=size), np.bincount(branch[(branch >= 0) & right], minlength=size)
-        return {f"branch {place}": {"accuracy": hits[place] / count[place] if count[place] else np.nan} for place in self._branches_there}
-
-    @cached_property
-    def _branches_there(self) -> list[int]:
-        """The branches that any product's gold lies in, in order: what each resample is asked about."""
-        there: list[int] = np.unique(self.branches[self.branches >= 0]).tolist()
-        return there
+        return {f"branch {place}": {"accuracy": hits[place] / count[place] if count[place] else np.nan} for place in self.branch_sizes}
 
     @cached_property
     def _compared(self) -> dict[str, tuple[Rows, Rows, Rows]]:

@@ -124,6 +124,31 @@ def test_an_interval_holds_its_figure_and_is_drawn_with_the_seed(found: Evaluati
     assert (found.selective.coverage.low, found.selective.coverage.high) == (low[0], high[0])
 
 
+def test_a_few_products_that_are_all_right_or_all_wrong_are_no_certainty() -> None:
+    found = evaluate(sheet(SHARES[[0, 0, 0]], [TEA] * 3), 0.9)
+    # Wilson by hand: 3 of 3 reach down to 1 / (1 + z²/3) with z = 1.96, and 0 of 3 up to (z²/3) / (1 + z²/3).
+    certain, never = (1, close(0.438503), 1), (0, 0, close(0.561497))
+    shares = [found.depths[0].accuracy, found.likeliest.accuracy, found.tags.accuracy, found.ranking.precision_at_3]
+    shares += [found.selective.coverage, found.selective.precision, found.branches[0].accuracy]
+    assert [(each.value, each.low, each.high) for each in shares] == [certain] * 7
+    wrong = evaluate(sheet(SHARES[[3, 3, 3]], [KITES] * 3), 0.9)  # left open
+    shares = [wrong.depths[1].accuracy, wrong.tags.accuracy, wrong.ranking.precision_at_1, wrong.selective.coverage]
+    assert [(each.value, each.low, each.high) for each in shares] == [never] * 4
+    nothing = wrong.selective.precision
+    assert (nothing.value, nothing.low, nothing.high) == (1, 0, 1), "nothing was said, so nothing is known"
+    assert (found.likeliest.macro_f1.low, found.likeliest.macro_f1.high) == (1, 1), "which is no share of products"
+
+
+def test_what_is_a_share_is_one_of_so_many_products(found: Evaluation) -> None:
+    page = sheet()
+    figures = page.figures(np.arange(5))
+    hits = {key: figures[key] * count for key, count in page.shares.items()}
+    assert all(each == close(round(each)) for each in hits.values())
+    assert page.shares["depth 2", "accuracy"] == 4
+    assert page.shares["selective", "precision"] == 4
+    assert [each.products for each in found.branches] == [1, 3]
+
+
 def test_batches_of_any_size_come_to_the_same(found: Evaluation) -> None:
     whole = evaluate(sheet(batch=5), 0.9, learnt_from=3)
     assert whole == found
