@@ -6,7 +6,7 @@ The trap: a model repeats what it has learnt, so it finds no error among its own
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final, Self
 
 import numpy as np
@@ -49,7 +49,7 @@ class Opinions:
     @classmethod
     def joined(cls, parts: Sequence[Opinions]) -> Self:
         """Put batches one behind the other, at least one of them."""
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("given", "own", "classes", "shares")))
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
     @property
     def agreed(self) -> float:

@@ -45,7 +45,8 @@ ENOUGH_TO_COUNT: Final = 200
 COUNT_BELIEF: Final = 0.7
 CELLS: Final = 2**28
 """Products times categories that one matrix may hold, 1 GB of float32."""
-CELLS_AT_ONCE: Final = 2**24
+CELLS_PER_BATCH: Final = 2**24
+"""Entries of one batch's matrix, 64 MB of float32; a wide taxonomy gets smaller batches."""
 HEAD_CELLS: Final = 2**20
 """Labels times their categories up to which a few heads are fitted for a second opinion: a quarter of a minute at most on one core."""
 
@@ -185,19 +186,18 @@ class Ladder:
         Products without a positive label are left out.
 
         Where labels were learnt from and are few enough for that to take seconds, few-shot heads upon the zero-shot rung say it, each of
-        labels held out from it; where not, the zero-shot rung alone.
+        labels held out from it; where not, or where labels are too few to hold any out, the zero-shot rung alone.
         """
         course, index = Course(products, labels, ()), self.taxonomy.index
         given = np.array([index[label.category] for label in course.positive], dtype=np.int64)
-        rows, parts = np.arange(len(given)), []
-        by_heads = self._upper.steps and len(given) * len(np.unique(given)) <= HEAD_CELLS
-        if by_heads:
+        rows, parts = given[:0], []
+        if self._upper.steps and len(given) * len(np.unique(given)) <= HEAD_CELLS:
             rows, scores = self._upper.held_out(course, self._log_zero_shot)
             parts = [Opinions.of(np.exp(scores), given[rows], top)]
-        else:
-            size = max(1, CELLS_AT_ONCE // len(index))
-            for some in (rows[start : start + size] for start in range(0, len(rows), size)):
-                parts.append(Opinions.of(self._zero_shot.predict_proba(course.asked(some)), given[some], top))
+        if not (by_heads := len(rows) > 0):
+            rows, size = np.arange(len(given)), max(1, CELLS_PER_BATCH // len(index))
+            batches = (rows[start : start + size] for start in range(0, len(rows), size))
+            parts = [Opinions.of(self._zero_shot.predict_proba(course.asked(some)), given[some], top) for some in batches]
         told = [(course.positive[row], course.labelled[course.positive[row].product_id].text) for row in rows.tolist()]
         return SecondOpinion("few-shot" if by_heads else "zero-shot", told, Opinions.joined(parts) if told else None)
 

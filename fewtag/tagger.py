@@ -29,7 +29,7 @@ from fewtag.label_errors import TOP, SecondOpinion
 from fewtag.label_file import id_of_text
 from fewtag.labelling import add_labels, paired
 from fewtag.labels import category_of, standing
-from fewtag.ladder import Ladder
+from fewtag.ladder import CELLS_PER_BATCH, Ladder
 from fewtag.learner import Learner, digest
 from fewtag.models import Probabilities
 from fewtag.models.fine_tune.settings import TrainSettings
@@ -51,8 +51,6 @@ from fewtag.workspace import Workspace, write_atomically
 
 SPREAD_PRECISION: Final = 0.95
 TAGS_PER_BATCH: Final = 4096
-CELLS_PER_BATCH: Final = 2**24
-"""Entries of one batch's matrix, 64 MB of float32; a wide taxonomy gets smaller batches."""
 
 FineTuning = bool | TrainSettings | None
 T = TypeVar("T")

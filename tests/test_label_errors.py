@@ -95,7 +95,7 @@ def test_a_wrong_label_is_found_by_what_has_not_learnt_it(mislabelled: Tagger) -
 
 def test_labels_too_many_to_be_held_out_are_judged_by_the_zero_shot_rung(mislabelled: Tagger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fewtag.ladder.HEAD_CELLS", 10)
-    monkeypatch.setattr("fewtag.ladder.CELLS_AT_ONCE", 2 * len(SHOP.classes))  # nine batches of two
+    monkeypatch.setattr("fewtag.ladder.CELLS_PER_BATCH", 2 * len(SHOP.classes))  # nine batches of two
     opinion = mislabelled.second_opinion()
     assert (opinion.stage, len(opinion.labels)) == ("zero-shot", 18)
     assert opinion.opinions is not None
@@ -104,6 +104,15 @@ def test_labels_too_many_to_be_held_out_are_judged_by_the_zero_shot_rung(mislabe
     place = [text for _, text in opinion.labels].index(PLANTED)
     said = ladder._zero_shot.predict_proba([Product("", PLANTED)])[0]
     assert opinion.opinions.own[place] == pytest.approx(said[SHOP.index[SOAP]], abs=1e-6)
+
+
+def test_labels_too_few_to_be_held_out_are_judged_by_the_zero_shot_rung(tmp_path: Path) -> None:
+    tagger = Tagger(SHOP, workspace=tmp_path / ".fewtag")
+    tagger.bootstrap([text for each in TITLES.values() for text in each])
+    opinion = tagger.fit([PLANTED], [SOAP], tune=False).second_opinion()
+    assert (opinion.stage, [text for _, text in opinion.labels]) == ("zero-shot", [PLANTED])
+    assert opinion.opinions is not None
+    assert [SHOP.classes[each.likelier] for each in suspects(opinion.opinions, len(SHOP.classes))] == [COFFEE]
 
 
 def test_without_labels_there_is_no_opinion(tmp_path: Path) -> None:
