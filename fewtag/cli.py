@@ -159,9 +159,9 @@ def status(workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
         ended = f"finished {found.finished}" if found.finished else "not finished: run the same command again"
         labels = f"{found.labels} labels" + (f", {found.conflicts} in conflict" if found.conflicts else "")
         typer.echo(f"{found.taxonomy}: {found.products} products in a run of {found.started}, {ended}")
-        typer.echo(f"{found.tagged} tagged, {found.backed_off} backed off to a parent, {found.abstained} left open; {labels}")
+        typer.echo(f"{found.tally}; {labels}")
         for stage, model, count in found.voices:
-            typer.echo(f"{count} by {stage} ({model})")
+            typer.echo(f"{count} by {stage}" + ("" if stage == "label" else f" ({model})"))
         for said in (*found.models, *([str(found.consulted)] if found.consulted else [])):
             typer.echo(said)
         if found.promise:

@@ -20,7 +20,7 @@ from fewtag.catalogue import as_products, bare_products, has_ids, read_catalogue
 from fewtag.catalogue_file import Columns
 from fewtag.core import Product, Tag
 from fewtag.course import Plan
-from fewtag.decide import PRECISION, decide, prediction_sets
+from fewtag.decide import PRECISION, prediction_sets
 from fewtag.errors import CatalogueError, FewtagError, LabelError
 from fewtag.evaluation import Evaluation, evaluate
 from fewtag.explanation import Explanation, explain
@@ -438,13 +438,9 @@ class Tagger:
         level = self.promise.decides
         for batch in self._batches(products):
             probabilities = self._probabilities(batch)
-            tags = self._tags(batch, probabilities, level)
+            tags = self._ladder.decide(batch, probabilities, level)
             sets = [] if mass is None else prediction_sets(probabilities, self.taxonomy.primary, mass)
             yield [replace(tag, alternatives=each) for tag, each in zip(tags, sets, strict=True)] if sets else tags
-
-    def _tags(self, batch: Sequence[Product], probabilities: Probabilities, level: float) -> list[Tag]:
-        ids = [product.id for product in batch]
-        return decide(ids, probabilities, self.taxonomy.primary, level, self._ladder.stages)
 
     def _probabilities(self, batch: Sequence[Product]) -> Probabilities:
         self._learner.must_be_fitted()
@@ -490,7 +486,7 @@ class Tagger:
             for batch in self._batches(asked):
                 products, gold = zip(*batch, strict=True)
                 probabilities = self._probabilities(products)
-                tags += self._tags(products, probabilities, level)
+                tags += self._ladder.decide(products, probabilities, level)
                 scores.append(Scores.of(probabilities, gold, self.taxonomy.primary))
                 done.update(len(batch))
         return Sheet(tags, [truth for _, truth in asked], Scores.joined(scores), self.taxonomy.primary)

@@ -42,7 +42,8 @@ BY_HAND = {
     "A11": "towels",
     "A12": "towels",
 }
-ALL_TAGGED = {"products": 12, "tagged": 12, "backed_off": 0, "abstained": 0, "resumed_at": 0, "unchanged": False, "relearnt": False}
+ALL_TAGGED = {"products": 12, "tagged": 12, "backed_off": 0, "abstained": 0, "labelled": 0}
+ALL_TAGGED |= {"resumed_at": 0, "unchanged": False, "relearnt": False}
 VOICES = [
     "小店: 8 categories, 6 of them assignable, in language 'zh'",
     "encoder: character n-grams of the catalogue alone, as no encoder of this preset speaks 'zh'",
@@ -214,15 +215,17 @@ def test_train_learns_from_labels_and_says_what_came_of_it(tagged: Path, run: Ru
         assert run("label", "add", product_id, category, "--by", "ann").code == 0
     said = run("train", "--quick")
     assert said.code == 0
-    assert said.out == "12 products: 12 tagged, 0 backed off to a parent, 0 left open\n"
+    assert said.out == "12 products: 12 tagged (3 of them by their labels), 0 backed off to a parent, 0 left open\n"
     assert said.talk[0] == "Labels: 3, of 3 categories; the other 3 are guessed from their names"
     told = re.fullmatch(r"few-shot speaks for 3 categories; of 3 labels held out, right without it (.{5}), with (.{5})", said.talk[1])
     assert told
-    assert {each.tag.product_id: each.tag.stage for each in stored()}["A8"] == "few-shot"
+    assert {each.tag.product_id: each.tag.stage for each in stored()}["A8"] == "label"
     again = run("train", "--quick")
     assert again.talk[2] == "Nothing has changed since the last training, and nothing was tagged anew."
     assert json.loads(run("train", "--quick", "--json").out)["training"]["warm"] == 3
     lines = run("status").out.splitlines()
+    assert lines[1].startswith("12 tagged (3 of them by their labels), 0 backed off")
+    assert "3 by label" in lines
     assert any("by few-shot" in line for line in lines)
     place = lines.index(" labels        F1 held out  branch: rungs; reason; what would help most")
     assert [line.split()[0] for line in lines[place + 1 : place + 3]] == ["2", "1"]
@@ -516,7 +519,7 @@ def test_explain_says_where_the_ledger_says_something_else(tagged: Path, run: Ru
     lines = run("explain", "A3").out.splitlines()
     assert lines[1].startswith("-> 饮料 > 茶叶")
     assert lines[-2] == "The product's text, or what was learnt, has changed since the last bootstrap, which said:"
-    assert ": 饮料/咖啡, " in lines[-1]
+    assert ": 饮料 > 咖啡, " in lines[-1]
 
 
 def test_row_numbers_for_ids_are_doubted(shop: Path, run: Run) -> None:
@@ -546,12 +549,14 @@ def test_explain_shows_the_candidates_and_the_history(tagged: Path, run: Run) ->
     assert lines[4].startswith("      1.000")
     assert lines[4].endswith("  饮料 > 咖啡 (速溶咖啡)")
     assert len(lines[4:9]) == 5
-    assert lines[10] == "饮料 1.00 > 咖啡 1.00: tagged is the deepest that is 0.9 sure"
+    assert lines[10] == "饮料 1.00 > 咖啡 1.00: tagged is the deepest that is 0.9 sure, and much likelier than a guess"
     assert lines[12] == "without  the word; how likely 饮料 > 咖啡 is without it, with all 1.00"
     assert {line[9:] for line in lines[13 : lines.index("", 13)]} <= {"速溶", "溶咖", "咖啡", "30条", "早安"}
-    assert lines[-1].endswith(": 饮料/咖啡, 1.00 by zero-shot (character n-grams), run 1")
-    next_step = "Next: where this is wrong, `fewtag label add A3 CATEGORY`, or give the category more aliases and `fewtag bootstrap`."
-    assert said.talk == [next_step]
+    assert lines[-1].endswith(": 饮料 > 咖啡, 1.00 by zero-shot (character n-grams), run 1")
+    next_step = (
+        "Next: where this is wrong, `fewtag label add A3 CATEGORY`, or give the category more aliases and `fewtag bootstrap {file}`."
+    )
+    assert said.talk == [next_step.format(file=tagged / "taxonomy.yaml")]
 
 
 def test_explain_prints_json_for_machines(tagged: Path, run: Run) -> None:
