@@ -100,8 +100,9 @@ def talk_of_training(found: Training) -> None:
     from fewtag.training import tells
 
     for step in found.steps:
-        held_out = f"of {step.held_out} labels held out, right without it {step.below:.3f}, with {step.accuracy:.3f}"
-        talk(f"{step.stage} speaks for {sum(step.speaks)} categories; {held_out if step.held_out else 'no labels could be held out'}")
+        gained = f"it makes the truth of {step.held_out} labels held out {step.likelier:.2f} times as likely"
+        gained += f"; right without it {step.below:.3f}, with {step.accuracy:.3f}"
+        talk(f"{step.stage} speaks for {sum(step.speaks)} categories; {gained if step.held_out else 'no labels could be held out'}")
         if step.record.get("tuned") and not step.record["kept_back"]:
             talk("The encoder was tuned, which those figures know nothing of: labels are too few to keep some back from that.")
         if step.stage == "fine-tune":

@@ -217,7 +217,8 @@ def test_train_learns_from_labels_and_says_what_came_of_it(tagged: Path, run: Ru
     assert said.code == 0
     assert said.out == "12 products: 12 tagged (3 of them by their labels), 0 backed off to a parent, 0 left open\n"
     assert said.talk[0] == "Labels: 3, of 3 categories; the other 3 are guessed from their names"
-    told = re.fullmatch(r"few-shot speaks for 3 categories; of 3 labels held out, right without it (.{5}), with (.{5})", said.talk[1])
+    worth = r"it makes the truth of 3 labels held out (\d\.\d\d) times as likely; right without it (.{5}), with (.{5})"
+    told = re.fullmatch(rf"few-shot speaks for 3 categories; {worth}", said.talk[1])
     assert told
     assert {each.tag.product_id: each.tag.stage for each in stored()}["A8"] == "label"
     again = run("train", "--quick")
@@ -552,7 +553,7 @@ def test_explain_shows_the_candidates_and_the_history(tagged: Path, run: Run) ->
     assert lines[10] == "饮料 1.00 > 咖啡 1.00: tagged is the deepest that is 0.9 sure, and much likelier than a guess"
     assert lines[12] == "without  the word; how likely 饮料 > 咖啡 is without it, with all 1.00"
     assert {line[9:] for line in lines[13 : lines.index("", 13)]} <= {"速溶", "溶咖", "咖啡", "30条", "早安"}
-    assert lines[-1].endswith(": 饮料 > 咖啡, 1.00 by zero-shot (character n-grams), run 1")
+    assert lines[-1].endswith(": 饮料 > 咖啡, 1.00 (zero-shot) in run 1 of character n-grams")
     next_step = (
         "Next: where this is wrong, `fewtag label add A3 CATEGORY`, or give the category more aliases and `fewtag bootstrap {file}`."
     )

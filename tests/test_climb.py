@@ -52,13 +52,17 @@ def test_a_rung_speaks_where_it_gains_and_not_where_it_is_wrong() -> None:
     assert step.speaks == (True, True, False)
     assert step.accuracy > step.below == right(voice((0.6, 0.6, 0.6), 1), GOLD)
     assert stages([step], 3) == ("few-shot", "few-shot", "zero-shot")
+    given, rows = held((1.0, 0.95, 0.02)), np.arange(90)
+    gained = step(given.below, given.above, WARM)[rows, GOLD] - given.below[rows, GOLD]
+    assert step.likelier > 1
+    assert step.likelier == pytest.approx(np.prod(np.exp(gained / 90, dtype=np.float64)), abs=1e-4)
 
 
 def test_a_rung_that_speaks_for_nothing_changes_nothing() -> None:
     step = climb("fine-tune", held((0.02, 0.02, 0.02)), WARM, None, {})
     below = voice((0.6, 0.6, 0.6), 3)
     assert step.speaks == (False, False, False)
-    assert step.accuracy == step.below
+    assert (step.accuracy, step.likelier) == (step.below, 1.0)
     np.testing.assert_allclose(step(below, voice((1, 1, 1), 4), WARM), below, atol=1e-6)
 
 
