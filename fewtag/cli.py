@@ -31,6 +31,7 @@ from fewtag.terminal import (
     Stoppable,
     TaxonomyFile,
     WorkspaceFolder,
+    bootstrap_of,
     open_workspace,
     talk,
     talk_of_doubts,
@@ -83,7 +84,10 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 def bootstrap(
     taxonomy: TaxonomyFile,
     catalogue: Annotated[Path | None, typer.Option(help="Products to tag, instead of the file's own catalogue.")] = None,
-    precision: Annotated[float, typer.Option(help="How often tags are to be right: else they back off to a parent, or to none.")] = 0.9,
+    precision: Annotated[
+        float | None,
+        typer.Option(help="How often tags are to be right: else they back off to a parent, or to none. As the last time, or 0.9."),
+    ] = None,
     preset: Annotated[str | None, typer.Option(help="embedded, small, base, multilingual or chinese; replaces the file's.")] = None,
     encoder: Annotated[
         str | None, typer.Option(metavar="NAME", help="A sentence encoder: a hub id or a folder; replaces the file's.")
@@ -99,6 +103,7 @@ def bootstrap(
 
     Example: fewtag bootstrap taxonomy.yaml --precision 0.95
     """
+    from fewtag.decide import PRECISION
     from fewtag.tagger import Tagger
     from fewtag.workspace import Workspace
 
@@ -107,6 +112,8 @@ def bootstrap(
     talk(str(tagger.taxonomy), *tagger.voices())
     talk_of_doubts(tagger, 3)
     is_new = not tagger.workspace.is_there()
+    if precision is None and tagger.precision != PRECISION:
+        talk(f"Asked for is a precision of {tagger.precision:g}, as the last time: `--precision` asks for another.")
     outcome = with_bars(tagger.bootstrap, catalogue)
     if is_new:
         talk(f"Everything is kept in {tagger.workspace.root}")
@@ -116,7 +123,7 @@ def bootstrap(
         talk("Nothing has changed since the last run: its tags stand.")
     elif tagger.consulted:
         talk(str(tagger.consulted))
-    if outcome.mostly_open and precision > LOW_PRECISION:
+    if outcome.mostly_open and tagger.precision > LOW_PRECISION:
         talk(f"Most products are left open: --precision {LOW_PRECISION} tags more of them, less surely.")
     if outcome.relearnt:
         talk("Categories or models have changed, and what labels teach was learnt anew, quickly: `fewtag train` may do better.")
@@ -212,7 +219,7 @@ def tag(
     if hold is not None:
         talk(str(tagger.holding(hold)))
     write_rows(rows_of(tagger.stream(file, hold), tagger.taxonomy), out)
-    talk("Next: to keep tags of new products in the ledger, add them to the catalogue and `fewtag bootstrap` again.")
+    talk(f"Next: to keep tags of new products in the ledger, add them to the catalogue, and `{bootstrap_of(tagger)}` again.")
 
 
 @app.command()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from fewtag.terminal import AsJson, ProductId, WorkspaceFolder, open_workspace, talk, with_bars
+from fewtag.terminal import AsJson, ProductId, WorkspaceFolder, bootstrap_of, open_workspace, talk, with_bars
 
 if TYPE_CHECKING:
     from fewtag.core import Tag
@@ -49,7 +49,7 @@ def explain(
         print_history(found, history, tagger.taxonomy)
     mend = f"`fewtag label add {product_id} CATEGORY`"
     if not found.is_decided_by_a_label:
-        mend += f", or give the category more aliases and `fewtag bootstrap {tagger.file or 'TAXONOMY'}`"
+        mend += f", or give the category more aliases and `{bootstrap_of(tagger)}`"
     talk(f"Next: where this is wrong, {mend}.")
 
 

@@ -15,6 +15,7 @@ from fewtag.terminal import (
     LOW_PRECISION,
     AsJson,
     WorkspaceFolder,
+    bootstrap_of,
     open_workspace,
     talk,
     talk_of_changed_taxonomy,
@@ -59,8 +60,7 @@ def train(
     if outcome.unchanged:
         talk("Nothing has changed since the last training, and nothing was tagged anew.")
     if outcome.mostly_open:
-        file = tagger.file or "TAXONOMY"
-        talk(f"Most products are left open: `fewtag bootstrap {file} --precision {LOW_PRECISION}` tags more of them, less surely.")
+        talk(f"Most products are left open: `{bootstrap_of(tagger)} --precision {LOW_PRECISION}` tags more of them, less surely.")
     more = {"training": found and asdict(found), "promise": asdict(tagger.promise)}
     typer.echo(json.dumps(asdict(outcome) | more) if as_json else str(outcome))
     talk(str(tagger.promise))

@@ -154,6 +154,15 @@ def columns_of(run: Row[Any], workspace: Workspace) -> Columns:
     return replace(columns, file=columns.file and str(workspace.root.resolve().parent / columns.file))
 
 
+def last_precision(workspace: Workspace) -> float | None:
+    """Return the precision that a workspace's last bootstrap or training asked for; None where there was none."""
+    if not workspace.ledger.is_file():
+        return None
+    with Ledger.open(workspace.ledger) as ledger:
+        run = ledger.last_run(*SWEEPS)
+    return float(json.loads(run.settings)["precision"]) if run else None
+
+
 def taxonomy_file_of(run: Row[Any], workspace: Workspace) -> Path | None:
     """Return the file of a run's taxonomy, where it had one that is still there."""
     noted = json.loads(run.settings).get("taxonomy", "")

@@ -40,7 +40,7 @@ from fewtag.promise import Holding, Promise
 from fewtag.propagation import Propagation, spread_labels, take_back_spread
 from fewtag.report.findings import Findings, Measured, gather
 from fewtag.score_sheet import Scores, Sheet
-from fewtag.status import Consulted, columns_of, noted_place, taxonomy_file_of
+from fewtag.status import Consulted, columns_of, last_precision, noted_place, taxonomy_file_of
 from fewtag.store import SWEEPS, Ledger, StoredTag
 from fewtag.sweep import Outcome, Sweep
 from fewtag.tagger_folder import TAXONOMY, SavedTagger, is_saved, read_saved, replacing_folder, whole, write_saved
@@ -62,8 +62,8 @@ class Tagger:
     """Tags products with the categories of a taxonomy.
 
     `preset` names the models, or is a `ModelSettings` that replaces some of a preset's parts. Where a category is not sure enough for
-    `precision`, a tag backs off to one above, or to none; `promise` says whether labels prove that precision. `workspace` is a `.fewtag`
-    folder; without one, a temporary folder serves.
+    `precision`, a tag backs off to one above, or to none; `promise` says whether labels prove that precision. None is what it was in
+    the workspace's last bootstrap, or 0.9. `workspace` is a `.fewtag` folder; without one, a temporary folder serves.
     """
 
     def __init__(
@@ -72,13 +72,14 @@ class Tagger:
         *,
         preset: str | ModelSettings = "embedded",
         prompt: str | None = None,
-        precision: float = PRECISION,
+        precision: float | None = None,
         seed: int = 0,
         workspace: str | Path | None = None,
     ) -> None:
         """Take the settings, and raise FewtagError for one that is wrong; the models are found when they are first needed."""
-        _must_be_a_share("precision", precision)
-        self.taxonomy, self.precision, self.seed = taxonomy, precision, seed
+        if precision is not None:
+            _must_be_a_share("precision", precision)
+        self.taxonomy, self.seed = taxonomy, seed
         self.settings = ModelSettings(preset=preset) if isinstance(preset, str) else preset
         find = partial(Parts.find, resolve(self.settings), prompt, taxonomy.language)
         self.prompt = prompt
@@ -89,6 +90,7 @@ class Tagger:
         """How many categories of the taxonomy's file have no id of their own."""
         self.workspace = Workspace(Path(workspace)) if workspace else Workspace.temporary(self)
         self.workspace.is_there()  # one that a newer fewtag made is refused now rather than after the work
+        self.precision = precision or last_precision(self.workspace) or PRECISION
         self.propagation = Propagation()
         """What the last propagation came to."""
         self._learner = Learner(taxonomy, self.workspace, seed, find)

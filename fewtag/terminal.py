@@ -92,6 +92,13 @@ def talk(*lines: str) -> None:
         typer.echo(line, err=True)
 
 
+def bootstrap_of(tagger: Tagger) -> str:
+    """Return the command that bootstraps a tagger anew, with its taxonomy's file as one would write it here."""
+    if tagger.file is None:
+        return "fewtag bootstrap TAXONOMY"
+    return f"fewtag bootstrap {tagger.file.relative_to(Path.cwd()) if tagger.file.is_relative_to(Path.cwd()) else tagger.file}"
+
+
 def talk_of_doubts(tagger: Tagger, shown: int) -> None:
     """Say what is doubtful, the first few of it."""
     doubts = tagger.doubts()
@@ -103,7 +110,7 @@ def talk_of_doubts(tagger: Tagger, shown: int) -> None:
 def talk_of_changed_taxonomy(tagger: Tagger) -> None:
     """Say where the taxonomy's file is no longer what the tagger was made from."""
     if tagger.is_outdated():
-        talk(f"Mind: {tagger.file} has changed since, and this goes by what it said then: run `fewtag bootstrap {tagger.file}`.")
+        talk(f"Mind: {tagger.file} has changed since, and this goes by what it said then: run `{bootstrap_of(tagger)}`.")
 
 
 def talk_of_lost_labels(tagger: Tagger) -> None:

@@ -500,7 +500,7 @@ LATER_MISTAKES = [
     Mistake(
         "tagger that is gone",
         delete(TAGGER),
-        "{shop}/.fewtag/tagger: there is no tagger here -> run `fewtag bootstrap` (again), or name a folder that `Tagger.save` wrote",
+        "{shop}/.fewtag/tagger: there is no tagger here -> run `fewtag bootstrap TAXONOMY`, or name a folder that `Tagger.save` wrote",
         ("tag", "products.csv"),
     ),
     Mistake(

@@ -345,7 +345,7 @@ def test_tag_prints_csv_where_no_file_is_named(tagged: Path, run: Run) -> None:
         ("N2", "soap", "日用 > 香皂"),
     ]
     assert json.loads(rows[0]["alternatives"])[0] == ["tea", float(rows[0]["confidence"])]
-    next_step = "Next: to keep tags of new products in the ledger, add them to the catalogue and `fewtag bootstrap` again."
+    next_step = "Next: to keep tags of new products in the ledger, add them to the catalogue, and `fewtag bootstrap taxonomy.yaml` again."
     assert said.talk == ["2 products written to standard output", next_step]
 
 
@@ -426,7 +426,7 @@ def test_train_says_that_the_taxonomy_has_been_edited_since(tagged: Path, run: R
     assert not run("train", "--quick").talk[0].startswith("Mind")
     file = tagged / "taxonomy.yaml"
     file.write_text(file.read_text(encoding="utf-8").replace("name: 香皂", "name: 肥皂"), encoding="utf-8")
-    told = f"Mind: {file} has changed since, and this goes by what it said then: run `fewtag bootstrap {file}`."
+    told = f"Mind: {file} has changed since, and this goes by what it said then: run `fewtag bootstrap taxonomy.yaml`."
     assert run("train", "--quick").talk[0] == told
     again = run("bootstrap", file)
     relearnt = "Categories or models have changed, and what labels teach was learnt anew, quickly: `fewtag train` may do better."
@@ -515,6 +515,16 @@ def test_a_training_that_cannot_be_is_refused_with_a_mend(tagged: Path, run: Run
     assert (found.code, found.out, found.talk[-1]) == (2, "", f"Error: {said}")
 
 
+def test_a_precision_holds_until_another_is_asked_for(tagged: Path, run: Run) -> None:
+    assert run("bootstrap", "taxonomy.yaml", "--precision", "0.5").code == 0
+    said = run("bootstrap", "taxonomy.yaml")
+    assert "Asked for is a precision of 0.5, as the last time: `--precision` asks for another." in said.talk
+    assert "Nothing has changed since the last run: its tags stand." in said.talk
+    assert fewtag.Tagger.from_file("taxonomy.yaml", workspace=".fewtag").precision == 0.5
+    assert not any("as the last time" in line for line in run("bootstrap", "taxonomy.yaml", "--precision", "0.9").talk)
+    assert fewtag.Tagger.from_file("taxonomy.yaml", workspace=".fewtag").precision == 0.9
+
+
 def test_explain_says_where_the_ledger_says_something_else(tagged: Path, run: Run) -> None:
     edit("products.csv", "A3,速溶咖啡 30条,早安", "A3,红茶 茶叶,")
     lines = run("explain", "A3").out.splitlines()
@@ -554,10 +564,8 @@ def test_explain_shows_the_candidates_and_the_history(tagged: Path, run: Run) ->
     assert lines[12] == "without  the word; how likely 饮料 > 咖啡 is without it, with all 1.00"
     assert {line[9:] for line in lines[13 : lines.index("", 13)]} <= {"速溶", "溶咖", "咖啡", "30条", "早安"}
     assert lines[-1].endswith(": 饮料 > 咖啡, 1.00 (zero-shot) in run 1 of character n-grams")
-    next_step = (
-        "Next: where this is wrong, `fewtag label add A3 CATEGORY`, or give the category more aliases and `fewtag bootstrap {file}`."
-    )
-    assert said.talk == [next_step.format(file=tagged / "taxonomy.yaml")]
+    mend = "`fewtag label add A3 CATEGORY`, or give the category more aliases and `fewtag bootstrap taxonomy.yaml`"
+    assert said.talk == [f"Next: where this is wrong, {mend}."]
 
 
 def test_explain_prints_json_for_machines(tagged: Path, run: Run) -> None:

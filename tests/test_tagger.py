@@ -63,7 +63,7 @@ def test_the_tagger_is_made_of_a_taxonomy_and_settings_by_name() -> None:
     signature = str(inspect.signature(Tagger))
     assert signature == (
         "(taxonomy: 'Taxonomy', *, preset: 'str | ModelSettings' = 'embedded', prompt: 'str | None' = None, "
-        "precision: 'float' = 0.9, seed: 'int' = 0, workspace: 'str | Path | None' = None) -> 'None'"
+        "precision: 'float | None' = None, seed: 'int' = 0, workspace: 'str | Path | None' = None) -> 'None'"
     )
 
 
@@ -243,7 +243,7 @@ def test_the_tags_of_a_run_that_is_gone_on_with_belong_to_one_run(tmp_path: Path
     with pytest.raises(KeyboardInterrupt):
         Tagger(SHOP, workspace=tmp_path).bootstrap(NAMED)
     assert Tagger(SHOP, workspace=tmp_path, precision=0.8).bootstrap(NAMED).resumed_at == 0
-    mine = Tagger(SHOP, workspace=tmp_path)
+    mine = Tagger(SHOP, workspace=tmp_path, precision=0.9)
     assert mine.bootstrap(NAMED).resumed_at == 0
     assert [each.run_id for each in mine.history("P0")] == [3, 2, 1]
     assert [each.run_id for each in mine.history("P7")] == [3, 2]
@@ -429,7 +429,7 @@ def test_where_there_is_no_tagger_none_is_loaded(tmp_path: Path) -> None:
     for load in (Tagger.load, lambda place: Tagger.open(place.parent)):
         with pytest.raises(WorkspaceError) as told:
             load(tmp_path / "tagger")
-        mend = "run `fewtag bootstrap` (again), or name a folder that `Tagger.save` wrote"
+        mend = "run `fewtag bootstrap TAXONOMY`, or name a folder that `Tagger.save` wrote"
         assert str(told.value) == f"{tmp_path / 'tagger'}: there is no tagger here -> {mend}"
     assert list(tmp_path.iterdir()) == []
 
