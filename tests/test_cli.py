@@ -76,6 +76,20 @@ def python(code: str, *arguments: str, **environment: str) -> subprocess.Complet
     return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, check=False, env=os.environ | environment)
 
 
+def test_a_stop_while_the_command_line_loads_or_after_its_end_leaves_no_traceback() -> None:
+    stopped = """
+import atexit, signal, sys, types
+class Loading(types.ModuleType):
+    def __getattr__(self, name): raise KeyboardInterrupt
+sys.modules["fewtag.cli"] = Loading("fewtag.cli")
+atexit.register(lambda: print(signal.getsignal(signal.SIGINT).name))
+from fewtag.__main__ import main
+main()
+"""
+    found = python(stopped)
+    assert (found.returncode, found.stdout.split(), found.stderr.split()) == (130, [b"SIG_IGN"], [b"Stopped."])
+
+
 def test_bootstrap_tags_every_product_and_says_what_it_listens_to(shop: Path, run: Run) -> None:
     said = run("bootstrap", "taxonomy.yaml")
     assert said.code == 0
