@@ -32,6 +32,7 @@ from fewtag.terminal import (
     TaxonomyFile,
     WorkspaceFolder,
     bootstrap_of,
+    many,
     open_workspace,
     talk,
     talk_of_doubts,
@@ -139,7 +140,8 @@ def keep_ids(taxonomy: Path) -> None:
     from fewtag.taxonomy_file import write_ids
 
     try:
-        talk(f"{write_ids(taxonomy)} categories had no id; the ids made from their paths now stand in {taxonomy}")
+        made = many(write_ids(taxonomy), "category", "categories")
+        talk(f"{made} had no id; the ids made from their paths now stand in {taxonomy}")
     except FewtagError as error:
         talk(f"Categories without an id are known by their paths; the ids could not be written into {taxonomy}: {error.problem}")
 
@@ -164,8 +166,8 @@ def status(workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
         typer.echo(json.dumps({"schema": STATUS_SCHEMA} | asdict(found), ensure_ascii=False))
     else:
         ended = f"finished {found.finished}" if found.finished else "not finished: run the same command again"
-        labels = f"{found.labels} labels" + (f", {found.conflicts} in conflict" if found.conflicts else "")
-        typer.echo(f"{found.taxonomy}: {found.products} products in a run of {found.started}, {ended}")
+        labels = many(found.labels, "label") + (f", {found.conflicts} in conflict" if found.conflicts else "")
+        typer.echo(f"{found.taxonomy}: {many(found.products, 'product')} in a run of {found.started}, {ended}")
         typer.echo(f"{found.tally}; {labels}")
         for stage, model, count in found.voices:
             typer.echo(f"{count} by {stage}" + ("" if stage == "label" else f" ({model})"))
@@ -242,4 +244,4 @@ def write_rows(rows: Iterator[dict[str, Any]], out: Path | None) -> None:
     from fewtag.tag_file import stream_csv, write_tags
 
     count = with_bars(write_tags, rows, out) if out else with_bars(stream_csv, rows, sys.stdout)
-    talk(f"{count} products written to {out or 'standard output'}")
+    talk(f"{many(count, 'product')} written to {out or 'standard output'}")

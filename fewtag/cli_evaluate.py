@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fewtag.terminal import AsJson, WorkspaceFolder, gold_for, open_workspace, talk, talk_of_changed_taxonomy, with_bars
+from fewtag.terminal import AsJson, WorkspaceFolder, gold_for, many, open_workspace, talk, talk_of_changed_taxonomy, with_bars
 
 if TYPE_CHECKING:
     from fewtag.evaluation import BranchFigures, Evaluation, Figure
@@ -69,7 +69,7 @@ def evaluate(
     talk_of_left_out(found, truth)
     typer.echo(json.dumps(found.to_json(), ensure_ascii=False)) if as_json else print_evaluation(found, tagger.taxonomy)
     if out:
-        talk(f"{write_tags(found.rows, out, COLUMNS)} products written to {out}")
+        talk(f"{many(write_tags(found.rows, out, COLUMNS), 'product')} written to {out}")
     talk(
         "Next: `fewtag explain PRODUCT_ID` says why a product has its tag." if out else "Next: -o FILE writes every product's gold and tag."
     )
@@ -78,17 +78,17 @@ def evaluate(
 def talk_of_left_out(found: Evaluation, gold: Gold) -> None:
     """Say what of the gold does not count, or not everywhere."""
     counts = {
-        "{} products were learnt from and are left out, since they would flatter.": found.learnt_from,
-        "{} products are left out, as what is said of them contradicts itself.": gold.contradicted,
-        "{} products are left out, as nothing is said but what they are not.": gold.denied,
-        "{} products have no gold category and belong nowhere: a tag of theirs is wrong.": found.nowhere,
+        "Left out, since labels or examples of the same product or text were learnt from, and would flatter: {}.": found.learnt_from,
+        "Left out, as what is said of them contradicts itself: {}.": gold.contradicted,
+        "Left out, as nothing is said but what they are not: {}.": gold.denied,
+        "Without a gold category, so that any tag is wrong: {}.": found.nowhere,
     }
-    talk(*(line.format(count) for line, count in counts.items() if count))
+    talk(*(line.format(many(count, "product")) for line, count in counts.items() if count))
 
 
 def print_evaluation(found: Evaluation, taxonomy: Taxonomy) -> None:
     """Print the figures as tables."""
-    typer.echo(f"{found.taxonomy}: {found.products} products with gold; in brackets, the 95% interval of each figure")
+    typer.echo(f"{found.taxonomy}: {many(found.products, 'product')} with gold; in brackets, the 95% interval of each figure")
     typer.echo(f"\n{'depth':>5}  {'products':>8}  {'accuracy':<20}  {'weighted F1':<20}  {'macro F1':<20}  ECE")
     for row in found.depths:
         figures = "  ".join(f"{shown(each):<20}" for each in (row.accuracy, row.weighted_f1, row.macro_f1, row.ece))

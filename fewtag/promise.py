@@ -87,7 +87,8 @@ class Holding:
         said = f"Alternatives are the categories that hold {self.mass:.3g} of the probability together"
         if not self.labels:
             return f"{said}; labels are too few to say for how many products the right one is among them."
-        return f"{said}, so that the right one is among them for {self.share:.0%} of the products, as {self.labels:,} labels held out tell."
+        among = f"the right one is among them for {self.share:.0%} of the products or more"
+        return f"{said}, so that {among}, as {self.labels:,} labels held out tell."
 
 
 def doubt(answers: float, wrong: float, precision: float) -> float:

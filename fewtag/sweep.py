@@ -36,7 +36,7 @@ class Outcome:
 
     def __str__(self) -> str:
         found = Tally(self.products, self.tagged, self.backed_off, self.abstained, self.labelled)
-        return f"{self.products} products: {found}"
+        return f"{self.products} {'product' if self.products == 1 else 'products'}: {found}"
 
     @property
     def mostly_open(self) -> bool:

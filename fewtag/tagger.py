@@ -318,12 +318,15 @@ class Tagger:
     def explain(self, product: Product | str, shortlist: int = 5) -> Explanation:
         """Return why a product is tagged as it is: what the rungs say of likely categories, its words, and labelled products like it.
 
+        A text that is the id of a product which the workspace has tagged stands for that product of the catalogue.
         Each of its words is left out once to see what changes, so that a language model may be asked some forty times.
         """
-        [product] = as_products([product], self.columns)
         self._learner.must_be_fitted()
         with Ledger.open(self.workspace.ledger) as ledger:
             held = standing(ledger.label_rows(), self.taxonomy).held
+            if isinstance(product, str) and self.columns.file and ledger.history(product):
+                product = self.product(product)
+        [product] = as_products([product], self.columns)
         return explain(product, self._ladder, self.promise.decides, shortlist, held)
 
     def products(self) -> Iterator[Product]:

@@ -86,6 +86,15 @@ def with_bars(work: Callable[..., T], *arguments: Any) -> T:
         return work(*arguments)
 
 
+def many(count: int, noun: str, nouns: str = "") -> str:
+    """Say how many there are.
+
+    >>> many(1, "label"), many(2, "label"), many(0, "category", "categories")
+    ('1 label', '2 labels', '0 categories')
+    """
+    return f"{count} {noun if count == 1 else nouns or noun + 's'}"
+
+
 def talk(*lines: str) -> None:
     """Say something to the person at the terminal."""
     for line in lines:
@@ -117,4 +126,4 @@ def talk_of_lost_labels(tagger: Tagger) -> None:
     """Say which labels nothing can be learnt from any more."""
     if lost := tagger.lost_labels:
         gone = ", ".join(sorted(lost)[:SHOWN_LOST])
-        talk(f"Mind: {lost.total()} labels are left aside, as their categories are gone or assignable no more: {gone}")
+        talk(f"Mind: {many(lost.total(), 'label')} left aside, of categories that are gone or assignable no more: {gone}")

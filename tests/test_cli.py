@@ -291,7 +291,7 @@ def test_propagate_shows_keeps_and_takes_back(shop: Path, run: Run) -> None:
         (shown[1]["product_id"], "True", "bob"),
     ]
     assert run("label", "undo", "--run", "4").out == "2 labels taken back\n"
-    assert run("propagate", "--undo", "3").out == f"{count} products have the tags again that they had before run 3\n"
+    assert run("propagate", "--undo", "3").out == f"Tagged again as before run 3: {count} products\n"
     assert "neighbours" not in run("status").out
 
 
@@ -470,7 +470,7 @@ def test_labels_whose_category_is_gone_are_left_aside_and_said_to_be(tagged: Pat
     lines = file.read_text(encoding="utf-8").splitlines()
     place = next(number for number, line in enumerate(lines) if "id: towels" in line)
     file.write_text("\n".join([*lines[:place], *lines[place + 3 :]]) + "\n", encoding="utf-8")
-    told = "Mind: 1 labels are left aside, as their categories are gone or assignable no more: towels"
+    told = "Mind: 1 label left aside, of categories that are gone or assignable no more: towels"
     assert told in run("bootstrap", file).talk
     assert told in run("train").talk
 
@@ -696,7 +696,7 @@ def test_an_import_that_is_taken_back_leaves_what_was_said_by_hand(tagged: Path,
     run("label", "import", "labels.csv", "--by", "ann")
     run("label", "add", "A1", "soap", "--not", "--by", "ann")
     assert [row[1] for row in labels(run)] == ["juice", "soap"]
-    assert run("label", "undo", "--run", "2").out == "1 labels taken back\n"
+    assert run("label", "undo", "--run", "2").out == "1 label taken back\n"
     assert [row[1] for row in labels(run)] == ["tea", "soap"]
 
 
@@ -745,8 +745,8 @@ def test_label_list_can_be_imported_again(tagged: Path, run: Run) -> None:
 def test_label_add_and_undo_speak_for_one_person(tagged: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("getpass.getuser", lambda: "ann")
     said = run("label", "add", "A1", "饮料 > 茶叶")
-    assert (said.code, said.out, said.talk) == (0, "1 labels: 1 new, 0 already there, 0 in conflict\n", [TRAIN])
-    assert run("label", "add", "A1", "tea").out == "1 labels: 0 new, 1 already there, 0 in conflict\n"
+    assert (said.code, said.out, said.talk) == (0, "1 label: 1 new, 0 already there, 0 in conflict\n", [TRAIN])
+    assert run("label", "add", "A1", "tea").out == "1 label: 0 new, 1 already there, 0 in conflict\n"
     said = run("label", "add", "A1", "juice", "--by", "bob")
     assert said.talk == ["In conflict: A1: ann says 饮料 > 茶叶, bob says 饮料 > 果汁", TRAIN]
     assert run("label", "add", "A1", "soap", "--not").out.endswith(" 0 in conflict\n")
@@ -809,7 +809,7 @@ def test_evaluate_prints_every_figure_with_its_interval(tagged: Path, run: Run) 
     assert "       1  饮料 > 茶叶 | 饮料 > 果汁: 1, 0" in lines
     assert [line.split()[0] + line.split()[-1] for line in lines[-2:]] == ["6饮料", "5日用"]
     assert said.talk == [
-        "1 products have no gold category and belong nowhere: a tag of theirs is wrong.",
+        "Without a gold category, so that any tag is wrong: 1 product.",
         "Next: -o FILE writes every product's gold and tag.",
     ]
 
@@ -838,7 +838,7 @@ def test_evaluate_leaves_out_what_was_learnt_from_and_the_ledger_alone(tagged: P
     assert run("train", "--quick").code == 0
     before = stored()
     said = run("evaluate", "gold.csv", "--json")
-    assert said.talk[0] == "3 products were learnt from and are left out, since they would flatter."
+    assert said.talk[0] == "Left out, since labels or examples of the same product or text were learnt from, and would flatter: 3 products."
     assert {name: json.loads(said.out)[name] for name in ("products", "learnt_from")} == {"products": 9, "learnt_from": 3}
     assert stored() == before
 
@@ -848,8 +848,8 @@ def test_evaluate_counts_gold_that_is_none(tagged: Path, run: Run) -> None:
     rows = "A1,tea,,ann\nA1,juice,,bob\nA2,tea,x,ann\nA3,饮料/咖啡,,ann\n"
     (tagged / "gold.csv").write_text(f"sku,category,not,source\n{rows}", encoding="utf-8")
     assert run("evaluate", "gold.csv").talk[:2] == [
-        "1 products are left out, as what is said of them contradicts itself.",
-        "1 products are left out, as nothing is said but what they are not.",
+        "Left out, as what is said of them contradicts itself: 1 product.",
+        "Left out, as nothing is said but what they are not: 1 product.",
     ]
 
 

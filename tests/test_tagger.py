@@ -573,6 +573,8 @@ def test_a_file_needs_nothing_else_to_be_bootstrapped(tmp_path: Path, monkeypatc
     mine = Tagger.from_file("shop/taxonomy.yaml", workspace="w")
     assert mine.bootstrap() == Outcome(8, 8, 0, 0)
     assert [tag.category for tag in latest(tmp_path / "w").values()] == RIGHT
+    assert mine.explain("P3") == mine.explain(mine.product("P3"))
+    assert mine.explain("P99").product.text == "P99", "no product that was tagged has this id, so it is a text"
     assert mine.product("P4").text == "红茶 茶叶 50包"
     assert [product.id for product in mine.products()] == [f"P{number}" for number in range(8)]
     with pytest.raises(CatalogueError) as told:
