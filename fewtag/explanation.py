@@ -5,12 +5,13 @@ The trap: a word that can be left out at no loss may still have mattered, where 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
+import regex
 
 from fewtag.blend import Array
 from fewtag.core import Label, Product, Stage, Tag
@@ -23,10 +24,12 @@ from fewtag.taxonomy import Taxonomy
 WORDS: Final = 40
 """So many different words of a product are left out, one after the other; a text that is longer says the most at its beginning."""
 NEIGHBOURS: Final = 5
-UNSPACED: Final = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
-"""Thai, Lao, Burmese, Khmer, kana and Chinese characters: no space stands between their words."""
-LETTER: Final = rf"[^\W_{UNSPACED}]"
-TOKEN: Final = re.compile(rf"[{UNSPACED}]+|{LETTER}+(?:['’.-]{LETTER}+)*")
+UNSPACED: Final = r"[\p{Thai}\p{Lao}\p{Myanmar}\p{Khmer}\p{Hiragana}\p{Katakana}ー\p{Han}]"
+"""Characters of scripts that write no space between words."""
+LETTER: Final = rf"[[\p{{L}}\p{{M}}\p{{N}}]--{UNSPACED}]"
+"""Marks stay with their letters: in Hindi they are vowels, and an accent may stand behind its letter."""
+TOKEN: Final = regex.compile(rf"(?V1){UNSPACED}+|{LETTER}+(?:['’.-]{LETTER}+)*")
+UNSPACED_TEXT: Final = regex.compile(rf"(?V1){UNSPACED}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,15 +166,24 @@ def words_of(text: str) -> list[str]:
 
     >>> words_of("Earl Grey tea, decaf tea 20-ct")
     ['Earl', 'Grey', 'tea', 'decaf', '20-ct']
-    >>> words_of("西湖绿茶 250g")
-    ['西湖', '湖绿', '绿茶', '250g']
+    >>> words_of("西湖绿茶 250g"), words_of("हिंदी चाय"), words_of("น้ำชา")
+    (['西湖', '湖绿', '绿茶', '250g'], ['हिंदी', 'चाय'], ['น้ำช', 'ชา'])
     """
     found: dict[str, str] = {}
     for token in TOKEN.findall(text):
-        pairs = [token[place : place + 2] for place in range(len(token) - 1)] if re.match(rf"[{UNSPACED}]", token) else []
-        for word in pairs or [token]:
+        for word in pairs_of(token) if UNSPACED_TEXT.match(token) else [token]:
             found.setdefault(word.casefold(), word)
     return list(found.values())
+
+
+def pairs_of(text: str) -> list[str]:
+    """Return each two neighbouring characters, as people count them, or the text where it has only one.
+
+    >>> pairs_of("绿茶叶"), pairs_of("茶")
+    (['绿茶', '茶叶'], ['茶'])
+    """
+    characters = regex.findall(r"\X", text)
+    return ["".join(pair) for pair in pairwise(characters)] or [text]
 
 
 def without(text: str, word: str) -> str:
@@ -182,6 +194,6 @@ def without(text: str, word: str) -> str:
     >>> without("tea tea-pot", "tea")
     'tea-pot'
     """
-    if re.match(rf"[{UNSPACED}]", word):
+    if UNSPACED_TEXT.match(word):
         return " ".join(text.replace(word, " ").split())
     return " ".join(TOKEN.sub(lambda found: " " if found[0].casefold() == word.casefold() else found[0], text).split())
