@@ -48,6 +48,7 @@ VOICES = [
     "小店: 8 categories, 6 of them assignable, in language 'zh'",
     "encoder: character n-grams of the catalogue alone, as no encoder of this preset speaks 'zh'",
     "language model: none, encoder scores decide alone",
+    "an encoder that does comes with `--preset multilingual` or `--preset chinese`, from the Hugging Face hub",
 ]
 IDS_MADE = "2 categories had no id; the ids made from their paths now stand in taxonomy.yaml"
 NEXT = "Next: `fewtag status` shows the categories, `fewtag explain PRODUCT_ID` one product, `fewtag export -o FILE` writes all tags."
@@ -308,18 +309,19 @@ def test_status_shows_the_run_and_the_categories(tagged: Path, run: Run) -> None
     lines = said.out.splitlines()
     assert lines[0].startswith("小店: 12 products in a run of 20")
     assert ", finished 20" in lines[0]
-    assert lines[1:8] == [
+    assert lines[1:9] == [
         "12 tagged, 0 backed off to a parent, 0 left open; 0 labels",
         "12 by zero-shot (character n-grams)",
         "encoder: character n-grams of the catalogue alone, as no encoder of this preset speaks 'zh'",
         "language model: none, encoder scores decide alone",
+        "an encoder that does comes with `--preset multilingual` or `--preset chinese`, from the Hugging Face hub",
         "Precision 0.9 is not proven: there are no labels to hold out, and 62 or more are needed. "
         "Tags go by what the models hold likely, at 0.9.",
         "",
         "   tags  confidence  category",
     ]
     paths = ["日用 > 毛巾", "日用 > 牙膏", "日用 > 香皂", "饮料 > 咖啡", "饮料 > 果汁", "饮料 > 茶叶"]
-    assert lines[8:] == [f"      2        1.00  {path}" for path in paths]
+    assert lines[9:] == [f"      2        1.00  {path}" for path in paths]
     assert said.talk == ["Next: `fewtag explain PRODUCT_ID`, or `fewtag tag FILE -o OUT` for other products."]
 
 
@@ -329,7 +331,7 @@ def test_status_shows_twenty_categories_and_says_how_many_more_there_are(shop: P
     (shop / "products.csv").write_text("title\n" + "".join(f"{name}{name}\n" for name in names), encoding="utf-8")
     assert run("bootstrap", "taxonomy.yaml", "--precision", "0.01").code == 0
     lines = run("status").out.splitlines()
-    assert len(lines) == 8 + 20 + 1
+    assert len(lines) == 9 + 20 + 1
     assert lines[-1] == "    ... and 3 more: `fewtag taxonomy show`, or --json"
     assert len(json.loads(run("status", "--json").out)["categories"]) == 23
 

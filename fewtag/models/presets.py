@@ -50,6 +50,15 @@ PRESETS: Final = {
 }
 
 
+def presets_for(language: str) -> list[str]:
+    """Return the presets whose encoder is at home in a language.
+
+    >>> presets_for("zh"), presets_for("de")
+    (['multilingual', 'chinese'], ['multilingual'])
+    """
+    return [name for name, preset in PRESETS.items() if preset.encoder_for(language)]
+
+
 def resolve(settings: ModelSettings) -> Preset:
     """Return the preset that is named, with each part replaced that is named beside it.
 
