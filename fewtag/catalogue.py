@@ -261,7 +261,7 @@ def check_letters(fields: Mapping[str, str], source: str, line: int | None = Non
         return
     name, value = next((name, value) for name, value in fields.items() if "\0" in value or _SURROGATE.search(value))
     held = "a NUL byte" if "\0" in value else "half of a character"
-    fail(source, f"'{name}' holds {held}", "delete it, or export the file again", line)
+    fail(source, f"'{name}' holds {held}", "delete it, or export it again", line)
 
 
 def text_of_value(value: Any) -> str:
