@@ -11,7 +11,7 @@ import sys
 from html import unescape
 from pathlib import Path
 from string import Formatter
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ from fewtag import Taxonomy
 from fewtag.decide import decide
 from fewtag.landscape import Region
 from fewtag.metrics import Bin, sibling_confusions
-from fewtag.promise import Promise
+from fewtag.promise import Promise, Verdict
 from fewtag.report.charts import dots
 from fewtag.report.chinese import CHINESE
 from fewtag.report.english import ENGLISH
@@ -30,6 +30,7 @@ from fewtag.report.findings import Mistaken, confused_products
 from fewtag.report.page import _emptiest, promised, reason
 from fewtag.report.phrases import speaker
 from fewtag.score_sheet import Scores, Sheet
+from fewtag.training import Effect
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
 GOLD = "sku,category\nA1,tea\nA2,tea\nA3,饮料/咖啡\nA5,soap\nA7,soap\nA8,soap\nA11,towels\nA12,\n"
@@ -206,8 +207,11 @@ def test_both_languages_have_the_same_phrases_with_the_same_gaps() -> None:
 def test_every_phrase_is_said_somewhere() -> None:
     folder = Path(sys.modules["fewtag.report"].__file__ or "").parent
     source = "".join((folder / name).read_text(encoding="utf-8") for name in ("page.html.j2", "page.js", "page.py"))
-    made_up = ("by_", "figure_")
-    assert [key for key in ENGLISH if not (f'"{key}"' in source or f"words.{key}" in source or key.startswith(made_up))] == []
+    made_up = {f"promise_{verdict}" for verdict in get_args(Verdict)} | {
+        f"reason_{kind}" for kind in get_args(get_type_hints(Effect)["kind"])
+    }
+    named = {key for key in ENGLISH if f'"{key}"' in source or f"words.{key}" in source or key.startswith(("by_", "figure_"))}
+    assert set(ENGLISH) - named == made_up
 
 
 @pytest.mark.parametrize(
@@ -225,6 +229,12 @@ def test_in_english_a_promise_says_what_fewtag_status_says(promise: Promise) -> 
     assert str(promise).startswith(told.removesuffix("."))
 
 
+def test_in_chinese_sentences_of_a_promise_stand_without_a_space_between() -> None:
+    told = promised(Promise(0.9, level=0.7, labels=200, unknown=0.1), speaker("zh"))
+    assert "以 90% 的置信度" in told
+    assert "0.700。这些标签没有涉及的类目" in told
+
+
 @pytest.mark.parametrize(
     ("noted", "told"),
     [
@@ -235,7 +245,8 @@ def test_in_english_a_promise_says_what_fewtag_status_says(promise: Promise) -> 
     ],
 )
 def test_a_branch_says_how_its_labels_fare(noted: dict[str, Any], told: str) -> None:
-    assert reason(noted, speaker("en")) == told
+    untried = {"held_out": 0, "accuracy": 0.0, "zero_shot_accuracy": 0.0}
+    assert reason(untried | noted, speaker("en")) == told
 
 
 def test_a_dot_lies_where_its_bin_does_and_reaches_as_far_as_wilson() -> None:

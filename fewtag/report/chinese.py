@@ -36,7 +36,7 @@ CHINESE: Final[Mapping[str, str]] = {
     "reason_gain": "在留出的 {held:,} 条上，标签提高 {points:.0f} 个百分点",
     "reason_lose": "在留出的 {held:,} 条上，标签降低 {points:.0f} 个百分点",
     "chance": "{reason}，可能只是偶然",
-    "promise_kept": "保证精度 {precision:g}：{labels:,} 条留出的标签以 90% 的置信度证明了它，"
+    "promise_kept": "保证精度 {precision:g}：{labels:,} 条留出的标签以 {certainty:.0%} 的置信度证明了它，"
     "前提是各类目的占比与所见相符；所用概率水平为 {level:.3f}。",
     "promise_unknown": "这些标签没有涉及的类目不在保证之内，约占商品的 {unknown:.0%}。",
     "promise_never": "精度 {precision:g} 未获证明：再多标签也不能证明错误如此之少。",

@@ -38,7 +38,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "reason_lose": "labels lose {points:.0f} points on {held:,} held out",
     "chance": "{reason}, which may be chance",
     "promise_kept": "Precision {precision:g} is promised: {labels:,} labels held out prove it at a level of {level:.3f}, "
-    "with 90% confidence as far as categories are as frequent as they seem.",
+    "with {certainty:.0%} confidence as far as categories are as frequent as they seem.",
     "promise_unknown": "It is not for categories that none of these is of, about {unknown:.0%} of the products.",
     "promise_never": "Precision {precision:g} is not proven: no number of labels can prove that so little is wrong.",
     "promise_without": "Precision {precision:g} is not proven: there are no labels to hold out, and {lacking:,} or more are needed.",

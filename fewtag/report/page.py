@@ -11,6 +11,7 @@ own; so those are escaped once more.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from html import escape
 from pathlib import Path
 from typing import Any, Final
@@ -21,13 +22,13 @@ from markupsafe import Markup
 from fewtag.errors import FewtagError
 from fewtag.evaluation import BranchFigures
 from fewtag.landscape import Region, whole
-from fewtag.promise import Promise
+from fewtag.promise import DOUBT, Promise
 from fewtag.report.charts import ceiling, dots, line
 from fewtag.report.findings import Findings
 from fewtag.report.phrases import Say, speaker, spoken
 from fewtag.tag_file import check_place
 from fewtag.taxonomy import Taxonomy
-from fewtag.training import tells
+from fewtag.training import Effect
 
 ENDINGS: Final = (".html", ".htm")
 STAGES: Final = ("zero-shot", "few-shot", "neighbours", "fine-tune")
@@ -125,16 +126,10 @@ def promised(promise: Promise, say: Say) -> str:
     >>> promised(Promise(0.9, lacking=62), speaker("en"))
     'Precision 0.9 is not proven: there are no labels to hold out, and 62 or more are needed.'
     """
-    known = {"precision": promise.precision, "labels": promise.labels}
-    if promise.level is not None:
-        rest = " " + say("promise_unknown", unknown=promise.unknown) if promise.unknown else ""
-        return say("promise_kept", level=promise.level, **known) + rest
-    if promise.impossible:
-        return say("promise_never", **known)
-    if not promise.labels:
-        return say("promise_without", lacking=promise.lacking, **known)
     where = say("promise_where", branch=promise.branch) if promise.branch else ""
-    return say("promise_wrong" if promise.lacking is None else "promise_few", lacking=promise.lacking, where=where, **known)
+    told = say(f"promise_{promise.verdict}", where=where, certainty=1 - DOUBT, **asdict(promise))
+    is_partial = promise.verdict == "kept" and promise.unknown
+    return told + say("space") + say("promise_unknown", unknown=promise.unknown) if is_partial else told
 
 
 def reason(branch: Mapping[str, Any], say: Say) -> str:
@@ -144,13 +139,10 @@ def reason(branch: Mapping[str, Any], say: Say) -> str:
     >>> reason(noted, speaker("en"))
     'labels gain 25 points on 4 held out, which may be chance'
     """
-    if not branch["labels"]:
-        return say("reason_none")
-    if not branch["held_out"]:
-        return say("reason_few")
     gain = branch["accuracy"] - branch["zero_shot_accuracy"]
-    told = say("reason_gain" if gain >= 0 else "reason_lose", points=abs(100 * gain), held=branch["held_out"])
-    return told if tells(gain, branch["held_out"]) else say("chance", reason=told)
+    effect = Effect.of(branch["labels"], branch["held_out"], gain)
+    told = say(f"reason_{effect.kind}", points=abs(100 * gain), held=branch["held_out"])
+    return say("chance", reason=told) if effect.chance else told
 
 
 def _plotly() -> str:
