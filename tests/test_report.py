@@ -119,6 +119,7 @@ def test_confused_siblings_stand_side_by_side_with_the_surest_mistakes_first() -
     assert (pair.pair.one, pair.pair.other) == ("drinks/tea", "drinks/coffee")
     assert [each.text for each in pair.taken_for_one] == ["b", "a"]
     assert pair.taken_for_other == (Mistaken("d", "Drinks > Tea", "Drinks > Coffee", pytest.approx(0.7)),)
+    assert confused_products(sheet, [], {}) == [], "of pairs that are not asked for nothing is written"
 
 
 def test_without_labels_the_branches_that_leave_most_open_come_first_and_full_ones_not_at_all() -> None:

@@ -187,14 +187,16 @@ def _provenance(run: Row[Any], stored: Sequence[StoredTag]) -> Provenance:
 
 def confused_products(sheet: Sheet, confusions: Sequence[metrics.Confusion], texts: dict[str, str]) -> list[ConfusedPair]:
     """Return for each pair of siblings the products that were confused, the surest mistakes first, a few of each kind."""
-    mistakes: dict[tuple[str, str], list[Mistaken]] = {}
+    mistakes: dict[tuple[str, str], list[Mistaken]] = {
+        ways: [] for pair in confusions for ways in ((pair.one, pair.other), (pair.other, pair.one))
+    }
     path = sheet.taxonomy.path
     for tag, said, gold in zip(sheet.tags, sheet.likeliest, sheet.gold, strict=True):
-        if said is not None and gold is not None and (parted := metrics.parting(said, gold, sheet.taxonomy)):
-            mistakes.setdefault(parted, []).append(Mistaken(texts[tag.product_id], path(gold), path(said), tag.score))
+        if said is not None and gold is not None and (parted := metrics.parting(said, gold, sheet.taxonomy)) in mistakes:
+            mistakes[parted].append(Mistaken(texts[tag.product_id], path(gold), path(said), tag.score))
 
     def shown(said: str, gold: str) -> tuple[Mistaken, ...]:
-        return tuple(sorted(mistakes.get((said, gold), ()), key=lambda each: -each.probability)[:EXAMPLES])
+        return tuple(sorted(mistakes[said, gold], key=lambda each: -each.probability)[:EXAMPLES])
 
     return [ConfusedPair(pair, shown(pair.one, pair.other), shown(pair.other, pair.one)) for pair in confusions]
 
