@@ -10,7 +10,7 @@ own; so those are escaped once more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fewtag.errors import FewtagError
-from fewtag.evaluation import BranchFigures
+from fewtag.evaluation import MOST_BRANCHES
 from fewtag.landscape import Region, whole
 from fewtag.promise import DOUBT, Promise
 from fewtag.report.charts import ceiling, dots, line
@@ -34,7 +34,6 @@ ENDINGS: Final = (".html", ".htm")
 STAGES: Final = ("zero-shot", "few-shot", "neighbours", "fine-tune")
 MOST_ROWS: Final = 300
 """So many categories stand in the table below the map."""
-MOST_BRANCHES: Final = 5
 FIGURES: Final = {
     "figure_accuracy": ("likeliest", "accuracy"),
     "figure_hierarchical_f1": ("likeliest", "hierarchical_f1"),
@@ -73,7 +72,6 @@ def page(findings: Findings) -> str:
         promised=promised(findings.status.promise, say) if findings.status.promise else "",
         reasons=[reason(each, say) for each in (findings.status.training or {}).get("branches", ())],
         emptiest=_emptiest(findings.taxonomy, findings.regions),
-        branches=_worst_and_best(findings.measured.evaluation.branches) if findings.measured else (),
         dots=dots,
         line=line,
         ceiling=ceiling,
@@ -163,10 +161,3 @@ def _emptiest(taxonomy: Taxonomy, regions: Mapping[str, Region]) -> list[Region]
     """Return the roots that leave most products open."""
     found = sorted((regions[root] for root in taxonomy.roots), key=lambda region: -region.open)
     return [region for region in found if region.open][:MOST_BRANCHES]
-
-
-def _worst_and_best(branches: Sequence[BranchFigures]) -> list[tuple[str, Sequence[BranchFigures]]]:
-    """Return the branches that fare worst and those that fare best, the worst first; where they are few, each once."""
-    worst = branches[: min(MOST_BRANCHES, (len(branches) + 1) // 2)]
-    best = branches[max(len(branches) - MOST_BRANCHES, len(worst)) :]
-    return [(key, some) for key, some in (("worst", worst), ("best", best)) if some]
