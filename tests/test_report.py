@@ -18,7 +18,7 @@ import pytest
 from conftest import TAXONOMY, Run
 from plotly.offline import get_plotlyjs
 
-from fewtag import Taxonomy
+from fewtag import Tagger, Taxonomy
 from fewtag.decide import decide
 from fewtag.landscape import Region
 from fewtag.metrics import Bin, sibling_confusions
@@ -77,6 +77,7 @@ def test_a_page_without_labels_or_gold_says_where_the_workspace_stands_and_what_
     assert CHINESE["twins_none"] in words
     assert "版本" in words
     assert "products.csv" in words
+    assert "预设 embedded" in words, "which is used where none is named"
     assert (tagged / ".fewtag" / "fewtag.db").read_bytes() == ledger
 
 
@@ -272,6 +273,12 @@ def test_a_mistake_is_told_before_any_work_and_writes_nothing(tagged: Path, run:
     assert (said.code, said.talk) == (2, [f"Error: {told}"])
     assert sorted(tagged.iterdir()) == before
     assert (tagged / "gold.csv").read_text(encoding="utf-8") == GOLD
+
+
+def test_a_catalogue_that_is_gone_is_told_before_the_work(tagged: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tagged / "products.csv").rename(tagged / "moved.csv")
+    monkeypatch.setattr(Tagger, "second_opinion", lambda _: pytest.fail("labels were judged first"))
+    assert "products.csv: there is no such catalogue" in run("report").talk[0]
 
 
 def test_without_a_workspace_there_is_nothing_to_report(shop: Path, run: Run) -> None:
