@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from string import Formatter
@@ -20,14 +21,15 @@ from plotly.offline import get_plotlyjs
 
 from fewtag import Tagger, Taxonomy
 from fewtag.decide import decide
+from fewtag.gold_file import read_gold
 from fewtag.landscape import Region
 from fewtag.metrics import Bin, sibling_confusions
 from fewtag.promise import Promise, Verdict
 from fewtag.report.charts import dots
 from fewtag.report.chinese import CHINESE
 from fewtag.report.english import ENGLISH
-from fewtag.report.findings import Mistaken, confused_products
-from fewtag.report.page import _emptiest, promised, reason
+from fewtag.report.findings import Findings, Mistaken, confused_products
+from fewtag.report.page import _emptiest, page, promised, reason
 from fewtag.report.phrases import speaker
 from fewtag.score_sheet import Scores, Sheet
 from fewtag.training import Effect
@@ -79,6 +81,25 @@ def test_a_page_without_labels_or_gold_says_where_the_workspace_stands_and_what_
     assert "products.csv" in words
     assert "预设 embedded" in words, "which is used where none is named"
     assert (tagged / ".fewtag" / "fewtag.db").read_bytes() == ledger
+
+
+@pytest.fixture
+def findings(tagged: Path) -> Findings:
+    """What the shop's report tells, of which a test may change what it likes."""
+    tagger = Tagger.open(tagged / ".fewtag")
+    return tagger.report(read_gold(tagged / "gold.csv", tagger.taxonomy, tagger.products(), "sku"))
+
+
+def said_of(findings: Findings) -> str:
+    """What a reader of the page of some findings sees."""
+    return words_of(page(findings))
+
+
+def test_shares_that_stand_together_add_to_a_hundred(findings: Findings) -> None:
+    thirds = replace(findings.status, products=3, tagged=1, backed_off=1, abstained=1)
+    words = said_of(replace(findings, status=thirds))
+    assert "34% 已标到可用类目 33% 退到上级类目 33% 未标" in words
+    assert "已标到可用类目 1 34% 退到上级类目 1 33% 未标 1 33%" in words
 
 
 def test_the_page_speaks_english_of_a_taxonomy_in_a_language_that_it_does_not_know(shop: Path, run: Run) -> None:

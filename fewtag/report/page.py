@@ -23,7 +23,7 @@ from fewtag.errors import FewtagError
 from fewtag.evaluation import MOST_BRANCHES
 from fewtag.landscape import Region, whole
 from fewtag.promise import DOUBT, Promise
-from fewtag.report.charts import ceiling, dots, line
+from fewtag.report.charts import ceiling, dots, line, percents
 from fewtag.report.findings import Findings
 from fewtag.report.phrases import Say, speaker, spoken
 from fewtag.tag_file import check_place
@@ -75,6 +75,7 @@ def page(findings: Findings) -> str:
         dots=dots,
         line=line,
         ceiling=ceiling,
+        percents=percents,
     )
 
 
