@@ -19,11 +19,12 @@ import pytest
 from conftest import TAXONOMY, Run
 from plotly.offline import get_plotlyjs
 
-from fewtag import Tagger, Taxonomy
+from fewtag import Product, Tagger, Taxonomy
 from fewtag.decide import decide
 from fewtag.gold_file import read_gold
 from fewtag.landscape import Region
-from fewtag.metrics import Bin, sibling_confusions
+from fewtag.metrics import Bin, Confusion, sibling_confusions
+from fewtag.near_duplicates import Twins
 from fewtag.promise import Promise, Verdict
 from fewtag.report.charts import dots
 from fewtag.report.chinese import CHINESE
@@ -100,6 +101,43 @@ def test_shares_that_stand_together_add_to_a_hundred(findings: Findings) -> None
     words = said_of(replace(findings, status=thirds))
     assert "34% 已标到可用类目 33% 退到上级类目 33% 未标" in words
     assert "已标到可用类目 1 34% 退到上级类目 1 33% 未标 1 33%" in words
+
+
+def test_what_is_cut_short_says_how_much_more_there_is(findings: Findings) -> None:
+    assert findings.measured
+    shop, gold = findings.taxonomy, ["soap"] * 7
+    juices = np.eye(len(shop.classes), dtype=np.float32)[[shop.index["juice"]] * 7]
+    # Seven soaps are taken for drinks, of which four are shown; of 12 people who gave labels ten, of eight categories of twins six.
+    mistakes = Sheet(decide(["A5"] * 7, juices, shop, 0.9), gold, Scores.of(juices, gold, shop), shop)
+    evaluation = replace(findings.measured.evaluation, confusions=(Confusion("drinks", "home", 7, 0),))
+    measured = replace(findings.measured, sheet=mistakes, evaluation=evaluation)
+    twins = Twins(tuple((category, (Product("T", "茶"),)) for category in shop))
+    people = tuple((f"person {number}", 1) for number in range(12))
+    found = replace(findings, twins=[twins], twins_in_all=1, labels_by=people)
+    assert len(twins.tagged) == 8
+    words = said_of(found)
+    assert "person 8 1，person 9 1，另有 2 个" in words
+    assert "日用 > 香皂 茶 T 另有 2 个 " in words
+    assert "另有 3 件" not in words
+    shown = said_of(replace(found, measured=measured))
+    assert shown.count("橙汁 1L 果园 日用 > 香皂 → 饮料 > 果汁") == 4
+    assert re.search(r"应为日用，被当作饮料：7 件 (橙汁 1L 果园 \S+ > \S+ → \S+ > \S+ \d+% ){4}另有 3 件", shown)
+
+
+def test_categories_without_products_are_counted_as_categories(findings: Findings) -> None:
+    shop = Taxonomy.from_paths([f"Toys > {number}" for number in range(103)], language="zh")
+    empty = {each: Region(each) for each in shop}
+    words = said_of(replace(findings, taxonomy=shop, regions=empty, measured=None))
+    assert "没有商品的类目：104 个" in words
+    assert "; 另有 4 个 " in words
+
+
+def test_a_long_text_is_cut_at_300_letters_wherever_its_last_space_is(findings: Findings) -> None:
+    text = "红茶 " + "好" * 400
+    twins = Twins((("tea", (Product("T", text),)), ("soap", (Product("U", "红茶 " + "好" * 200),))))
+    words = said_of(replace(findings, twins=[twins], twins_in_all=1))
+    assert f" {text[:299]}… T " in words
+    assert f" {text[:203]} U " in words
 
 
 def test_the_page_speaks_english_of_a_taxonomy_in_a_language_that_it_does_not_know(shop: Path, run: Run) -> None:

@@ -117,6 +117,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "twins_none": "No two products that read alike have tags that contradict each other.",
     "twins_unknown": "The products came from Python, so that no file says what their texts are.",
     "more": "and {count:,} more",
+    "more_products": "and {count:,} more",
     "provenance": "Where this comes from",
     "run": "run",
     "run_of": "{number}, `fewtag {kind}`, {started} to {finished}",
