@@ -20,6 +20,7 @@ from conftest import TAXONOMY, Run
 from plotly.offline import get_plotlyjs
 
 from fewtag import Product, Tagger, Taxonomy
+from fewtag.core import Stage
 from fewtag.decide import decide
 from fewtag.gold_file import read_gold
 from fewtag.landscape import Region
@@ -40,6 +41,7 @@ GOLD = "sku,category\nA1,tea\nA2,tea\nA3,饮料/咖啡\nA5,soap\nA7,soap\nA8,soa
 DRINKS = Taxonomy.from_paths(["Drinks > Tea", "Drinks > Coffee"])
 HOSTILE = "<script>alert(1)</script>{{ 7 * 7 }}</title>"
 
+STAGES = {*get_args(Stage), "label"}
 
 def page_of(file: Path) -> str:
     """A page without plotly's script."""
@@ -268,9 +270,8 @@ def test_both_languages_have_the_same_phrases_with_the_same_gaps() -> None:
 def test_every_phrase_is_said_somewhere() -> None:
     folder = Path(sys.modules["fewtag.report"].__file__ or "").parent
     source = "".join((folder / name).read_text(encoding="utf-8") for name in ("page.html.j2", "page.js", "page.py"))
-    made_up = {f"promise_{verdict}" for verdict in get_args(Verdict)} | {
-        f"reason_{kind}" for kind in get_args(get_type_hints(Effect)["kind"])
-    }
+    verdicts, effects = get_args(Verdict), get_args(get_type_hints(Effect)["kind"])
+    made_up = {*(f"promise_{verdict}" for verdict in verdicts), *(f"reason_{effect}" for effect in effects), *STAGES}
     named = {key for key in ENGLISH if f'"{key}"' in source or f"words.{key}" in source or key.startswith(("by_", "figure_"))}
     assert set(ENGLISH) - named == made_up
 
@@ -313,6 +314,15 @@ def test_a_branch_says_how_its_labels_fare(noted: dict[str, Any], told: str) -> 
 def test_a_dot_lies_where_its_bin_does_and_reaches_as_far_as_wilson() -> None:
     small, large = dots([Bin(1, 0.2, 1), Bin(4, 0.5, 2)])
     assert (small.x, small.y, large.x, large.y) == (40.0, 0.0, 100.0, 100.0)
+def test_every_stage_has_a_colour() -> None:
+    """In light, dark and the legend; what decides by a label is a stage too."""
+    style = (Path(sys.modules["fewtag.report"].__file__ or "").parent / "page.css").read_text(encoding="utf-8")
+    assert set(STAGES) >= set(get_args(Stage))
+    for stage in STAGES:
+        assert len(re.findall(rf"--{stage}: #[0-9a-f]{{6}};", style)) == 1
+        assert f".{stage} {{ background: var(--{stage}); }}" in style
+
+
     assert (small.radius, large.radius) == (5.5, 9.0)
     assert (large.top, large.bottom) == (30.0, 170.0)  # Wilson of 2 of 4: .15 to .85
 

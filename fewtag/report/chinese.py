@@ -135,4 +135,5 @@ CHINESE: Final[Mapping[str, str]] = {
     "fine-tune": "微调",
     "separator": "，",
     "space": "",
+    "label": "人工标签",
 }

@@ -141,3 +141,4 @@ ENGLISH: Final[Mapping[str, str]] = {
     "separator": ", ",
     "space": " ",
 }
+    "label": "a person's label",

@@ -14,12 +14,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fewtag.errors import FewtagError
+from fewtag.core import Stage
 from fewtag.evaluation import MOST_BRANCHES
 from fewtag.landscape import Region, whole
 from fewtag.promise import DOUBT, Promise
@@ -31,7 +32,7 @@ from fewtag.taxonomy import Taxonomy
 from fewtag.training import Effect
 
 ENDINGS: Final = (".html", ".htm")
-STAGES: Final = ("zero-shot", "few-shot", "neighbours", "fine-tune")
+STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 MOST_ROWS: Final = 300
 """So many categories stand in the table below the map."""
 FIGURES: Final = {
