@@ -22,6 +22,7 @@ from plotly.offline import get_plotlyjs
 from fewtag import Product, Tagger, Taxonomy
 from fewtag.core import Stage
 from fewtag.decide import decide
+from fewtag.evaluation import Figure
 from fewtag.gold_file import read_gold
 from fewtag.landscape import Region
 from fewtag.metrics import Bin, Confusion, sibling_confusions
@@ -30,18 +31,19 @@ from fewtag.promise import Promise, Verdict
 from fewtag.report.charts import dots
 from fewtag.report.chinese import CHINESE
 from fewtag.report.english import ENGLISH
-from fewtag.report.findings import Findings, Mistaken, confused_products
+from fewtag.report.findings import Findings, Measured, Mistaken, Voice, confused_products
 from fewtag.report.page import _emptiest, page, promised, reason
 from fewtag.report.phrases import speaker
 from fewtag.score_sheet import Scores, Sheet
+from fewtag.store import ModelIdentity
 from fewtag.training import Effect
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
 GOLD = "sku,category\nA1,tea\nA2,tea\nA3,饮料/咖啡\nA5,soap\nA7,soap\nA8,soap\nA11,towels\nA12,\n"
 DRINKS = Taxonomy.from_paths(["Drinks > Tea", "Drinks > Coffee"])
+STAGES = {*get_args(Stage), "label"}
 HOSTILE = "<script>alert(1)</script>{{ 7 * 7 }}</title>"
 
-STAGES = {*get_args(Stage), "label"}
 
 def page_of(file: Path) -> str:
     """A page without plotly's script."""
@@ -140,6 +142,52 @@ def test_a_long_text_is_cut_at_300_letters_wherever_its_last_space_is(findings: 
     words = said_of(replace(findings, twins=[twins], twins_in_all=1))
     assert f" {text[:299]}… T " in words
     assert f" {text[:203]} U " in words
+
+
+def test_a_branch_where_nothing_is_open_is_not_offered_for_labels(findings: Findings) -> None:
+    lead = CHINESE["next_none"].split("`")[0].strip()
+    assert f"{lead} fewtag label import FILE" in said_of(findings), "and it is said where no branch is told of"
+    assert CHINESE["next_open"] not in said_of(findings)
+    opened = {category: replace(region, tagged=0, backed_off=0) for category, region in findings.regions.items()}
+    assert CHINESE["next_open"] in said_of(replace(findings, regions=opened))
+
+
+def test_what_a_curve_counts_besides_is_said_where_there_is_some(findings: Findings) -> None:
+    told = CHINESE["risk_nowhere"].format(count=1)
+    assert findings.measured
+    assert findings.measured.evaluation.nowhere == 1
+    assert told in said_of(findings)
+    all_known = replace(findings.measured, evaluation=replace(findings.measured.evaluation, nowhere=0))
+    assert told.split("1")[0] not in said_of(replace(findings, measured=all_known)).split(CHINESE["risk"])[1]
+
+
+def test_the_risk_is_told_in_as_few_digits_as_it_has(findings: Findings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Measured, "curve", lambda _: [(0.5, 0.02), (1.0, 0.1)])
+    [drawn] = re.findall(r'class="plot curve".*?</svg>', page(findings), flags=re.DOTALL)
+    assert re.findall(r'text-anchor="end">([^<]*)<', drawn) == ["0%", "2.5%", "5%", "7.5%", "10%"]
+    assert 'points="120,160 240,0"' in drawn
+
+
+def test_without_a_tag_no_precision_is_told(findings: Findings) -> None:
+    measured = findings.measured
+    assert measured
+    assert CHINESE["precision_tile"] in said_of(findings)
+    silent = replace(measured.evaluation.selective, coverage=Figure(0.0, 0.0, 0.0))
+    found = replace(findings, measured=replace(measured, evaluation=replace(measured.evaluation, selective=silent)))
+    assert CHINESE["precision_tile"] not in said_of(found)
+
+
+def test_labels_that_are_too_few_to_be_judged_are_not_taken_for_none(findings: Findings) -> None:
+    words = said_of(replace(findings, status=replace(findings.status, labels=3)))
+    assert CHINESE["errors_few"] in words
+    assert CHINESE["errors_no_labels"] not in words
+
+
+def test_a_revision_is_told_by_its_first_digits(findings: Findings) -> None:
+    revision = "0123456789ab" + "c" * 52
+    voices = (Voice("zero-shot", ModelIdentity("minilm", revision, ""), 12),)
+    shown = page(replace(findings, provenance=replace(findings.provenance, voices=voices)))
+    assert f'<code title="{revision}">0123456789ab</code></td><td>–</td>' in shown
 
 
 def test_the_page_speaks_english_of_a_taxonomy_in_a_language_that_it_does_not_know(shop: Path, run: Run) -> None:
@@ -267,6 +315,15 @@ def test_both_languages_have_the_same_phrases_with_the_same_gaps() -> None:
     assert {key: gaps(phrase) for key, phrase in ENGLISH.items()} == {key: gaps(phrase) for key, phrase in CHINESE.items()}
 
 
+def test_every_stage_has_a_colour() -> None:
+    """In light, dark and the legend; what decides by a label is a stage too."""
+    style = (Path(sys.modules["fewtag.report"].__file__ or "").parent / "page.css").read_text(encoding="utf-8")
+    assert set(STAGES) >= set(get_args(Stage))
+    for stage in STAGES:
+        assert len(re.findall(rf"--{stage}: #[0-9a-f]{{6}};", style)) == 1
+        assert f".{stage} {{ background: var(--{stage}); }}" in style
+
+
 def test_every_phrase_is_said_somewhere() -> None:
     folder = Path(sys.modules["fewtag.report"].__file__ or "").parent
     source = "".join((folder / name).read_text(encoding="utf-8") for name in ("page.html.j2", "page.js", "page.py"))
@@ -314,15 +371,6 @@ def test_a_branch_says_how_its_labels_fare(noted: dict[str, Any], told: str) -> 
 def test_a_dot_lies_where_its_bin_does_and_reaches_as_far_as_wilson() -> None:
     small, large = dots([Bin(1, 0.2, 1), Bin(4, 0.5, 2)])
     assert (small.x, small.y, large.x, large.y) == (40.0, 0.0, 100.0, 100.0)
-def test_every_stage_has_a_colour() -> None:
-    """In light, dark and the legend; what decides by a label is a stage too."""
-    style = (Path(sys.modules["fewtag.report"].__file__ or "").parent / "page.css").read_text(encoding="utf-8")
-    assert set(STAGES) >= set(get_args(Stage))
-    for stage in STAGES:
-        assert len(re.findall(rf"--{stage}: #[0-9a-f]{{6}};", style)) == 1
-        assert f".{stage} {{ background: var(--{stage}); }}" in style
-
-
     assert (small.radius, large.radius) == (5.5, 9.0)
     assert (large.top, large.bottom) == (30.0, 170.0)  # Wilson of 2 of 4: .15 to .85
 

@@ -10,6 +10,7 @@ own; so those are escaped once more.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from html import escape
@@ -19,8 +20,8 @@ from typing import Any, Final, get_args
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fewtag.errors import FewtagError
 from fewtag.core import Stage
+from fewtag.errors import FewtagError
 from fewtag.evaluation import MOST_BRANCHES
 from fewtag.landscape import Region, whole
 from fewtag.promise import DOUBT, Promise
@@ -55,7 +56,7 @@ def page(findings: Findings) -> str:
     environment = Environment(
         loader=PackageLoader("fewtag", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"coded": coded, "moment": moment}
+    environment.filters |= {"coded": coded, "moment": moment, "brief": brief}
     language = findings.taxonomy.language
     say = speaker(language)
     source = Path(__file__).parent
@@ -96,6 +97,15 @@ def moment(at: str) -> str:
     '2026-01-02 03:04 UTC'
     """
     return f"{at[:16].replace('T', ' ')} UTC"
+
+
+def brief(revision: str) -> str:
+    """Cut what is hashes in a revision to their first twelve digits.
+
+    >>> brief("0123456789abcdef + main"), brief("")
+    ('0123456789ab + main', '')
+    """
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]+\b", r"\1", revision)
 
 
 def treemap(findings: Findings, say: Say) -> dict[str, Any]:
