@@ -12,12 +12,11 @@ import typer
 from fewtag.terminal import AsJson, WorkspaceFolder, gold_for, many, open_workspace, talk, talk_of_changed_taxonomy, with_bars
 
 if TYPE_CHECKING:
-    from fewtag.evaluation import BranchFigures, Evaluation, Figure
+    from fewtag.evaluation import Evaluation, Figure
     from fewtag.gold_file import Gold
     from fewtag.metrics import Confusion
     from fewtag.taxonomy import Taxonomy
 
-SHOWN_BRANCHES = 5
 ANSWERS = {
     "accuracy": "accuracy: the very gold category",
     "weighted_f1": "weighted F1",
@@ -102,7 +101,7 @@ def print_evaluation(found: Evaluation, taxonomy: Taxonomy) -> None:
         column = "" if name == "risk_coverage_area" else f"{'':<22}  "
         typer.echo(f"{told:<36}  {column}{shown(getattr(found.selective, name))}")
     print_confusions(found.confusions, taxonomy)
-    print_branches(found.branches)
+    print_branches(found)
 
 
 def print_confusions(confusions: Sequence[Confusion], taxonomy: Taxonomy) -> None:
@@ -116,16 +115,14 @@ def print_confusions(confusions: Sequence[Confusion], taxonomy: Taxonomy) -> Non
         typer.echo(f"{pair.count:>8}  {both}: {pair.one_said_for_other}, {pair.other_said_for_one}")
 
 
-def print_branches(branches: Sequence[BranchFigures]) -> None:
-    """Print the branches that fare worst and best, or all where they are few."""
+def print_branches(found: Evaluation) -> None:
+    """Print the branches that fare worst and those that fare best, and how many others there are."""
+    worst, best = found.worst_and_best()
+    rows = [[f"{row.products:>8}  {shown(row.accuracy):<20}  {row.path}" for row in some] for some in (worst, best)]
+    others = len(found.branches) - len(worst) - len(best)
     typer.echo(f"\n{'products':>8}  {'accuracy':<20}  branch, the worst first")
-    left_out = len(branches) - 2 * SHOWN_BRANCHES
-    for place, row in enumerate(branches):
-        if left_out > 0 and SHOWN_BRANCHES <= place < len(branches) - SHOWN_BRANCHES:
-            if place == SHOWN_BRANCHES:
-                typer.echo(f"{'...':>8}  and {left_out} between: --json")
-            continue
-        typer.echo(f"{row.products:>8}  {shown(row.accuracy):<20}  {row.path}")
+    for line in (*rows[0], *([f"{'...':>8}  and {others} others: --json"] if others else []), *rows[1]):
+        typer.echo(line)
 
 
 def shown(figure: Figure | None) -> str:

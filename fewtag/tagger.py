@@ -311,8 +311,8 @@ class Tagger:
 
         Raises WorkspaceError where nothing was tagged yet, LabelError as `evaluate` does, CatalogueError where the catalogue is gone.
         """
+        products = bare_products(self.columns.file, self.columns) if self.columns.file else None  # one that is gone fails before the work
         measured = Measured(gold, *self._measured(gold.products, gold.categories)) if gold else None
-        products = self.products() if self.columns.file else None
         return gather(self.workspace, self.taxonomy.primary, products, self.second_opinion(), measured)
 
     def explain(self, product: Product | str, shortlist: int = 5) -> Explanation:

@@ -24,8 +24,8 @@ ENGLISH: Final[Mapping[str, str]] = {
     "conflicts": "Products on which people contradict each other: {count:,}. `fewtag label list --conflicts` shows them.",
     "labels_by": "Labels by who gave them",
     "next": "What to label next",
-    "next_none": "Nothing was learnt from labels yet. These branches leave most products open; labels help most there: "
-    "`fewtag label import FILE`, then `fewtag train`.",
+    "next_none": "Nothing was learnt from labels yet: `fewtag label import FILE`, then `fewtag train`.",
+    "next_open": "These branches leave most products open; labels help most there.",
     "next_how": "In each branch, the category in which one more label would help most; the interval is F1 of labels held out.",
     "branch": "branch",
     "f1": "F1, held out",
@@ -38,7 +38,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "reason_lose": "labels lose {points:.0f} points on {held:,} held out",
     "chance": "{reason}, which may be chance",
     "promise_kept": "Precision {precision:g} is promised: {labels:,} labels held out prove it at a level of {level:.3f}, "
-    "with 90% confidence as far as categories are as frequent as they seem.",
+    "with {certainty:.0%} confidence as far as categories are as frequent as they seem.",
     "promise_unknown": "It is not for categories that none of these is of, about {unknown:.0%} of the products.",
     "promise_never": "Precision {precision:g} is not proven: no number of labels can prove that so little is wrong.",
     "promise_without": "Precision {precision:g} is not proven: there are no labels to hold out, and {lacking:,} or more are needed.",
@@ -48,7 +48,8 @@ ENGLISH: Final[Mapping[str, str]] = {
     "promise_few": "Precision {precision:g} is not proven: {labels:,} labels held out are too few, "
     "and about {lacking:,} more may do{where}.",
     "map": "The map",
-    "map_how": "Each product lies in its likeliest category, sure or not; the area is how many there are. Tap a category to go into it.",
+    "map_how": "Each product lies in its likeliest category, sure or not; the area is how many there are. Tap a category to go into it. "
+    "Small tiles are named when they are pointed at or gone into.",
     "map_off": "The map needs a browser that runs scripts; the table below says the same.",
     "colour_by": "Colour by",
     "by_coverage": "coverage",
@@ -88,6 +89,8 @@ ENGLISH: Final[Mapping[str, str]] = {
     "dot": "{products:,} products: {confidence:.0%} sure, {right:.0%} right",
     "risk": "What may be tagged at which risk",
     "risk_how": "The surest products first: the share of them whose likeliest category is wrong. The area below is {area:.3f}; 0 is best.",
+    "risk_nowhere": "Products without a gold category, {count:,} in all, count as wrong here; the figures of the likeliest category above "
+    "leave them out.",
     "risk_x": "share of products tagged",
     "risk_y": "share wrong",
     "confused": "Siblings that are confused",
@@ -117,6 +120,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "twins_none": "No two products that read alike have tags that contradict each other.",
     "twins_unknown": "The products came from Python, so that no file says what their texts are.",
     "more": "and {count:,} more",
+    "more_products": "and {count:,} more",
     "provenance": "Where this comes from",
     "run": "run",
     "run_of": "{number}, `fewtag {kind}`, {started} to {finished}",
@@ -137,6 +141,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "few-shot": "few-shot",
     "neighbours": "neighbours",
     "fine-tune": "fine-tune",
+    "label": "a person's label",
     "separator": ", ",
     "space": " ",
 }
