@@ -18,12 +18,14 @@ from fewtag.taxonomy import Taxonomy
 
 BELIEF: Final = 4.0
 """What a branch shows counts in each of its categories as much as so many labels of its own."""
+LEAST_GAIN: Final = 0.005
+"""Less than that is written as no point at all."""
 
 
 class Effect(NamedTuple):
-    """What labels do where they are: there are none, too few to hold some out, or they gain or lose, which may be `chance`."""
+    """What labels do where they are: there are none, too few to hold some out, or they gain, lose or do neither, which may be `chance`."""
 
-    kind: Literal["none", "few", "gain", "lose"]
+    kind: Literal["none", "few", "same", "gain", "lose"]
     chance: bool = False
 
     @classmethod
@@ -37,6 +39,8 @@ class Effect(NamedTuple):
             return cls("none")
         if not held_out:
             return cls("few")
+        if abs(gain) < LEAST_GAIN:
+            return cls("same")
         return cls("gain" if gain >= 0 else "lose", not tells(gain, held_out))
 
 
@@ -175,7 +179,8 @@ class Judged:
 def _reason(labels: int, held_out: int, gain: float) -> str:
     effect = Effect.of(labels, held_out, gain)
     change = f"labels {effect.kind} {abs(100 * gain):.0f} points on {held_out} held out"
-    told = {"none": "no labels yet", "few": "too few labels to hold some out"}.get(effect.kind, change)
+    same = f"with labels as many are right as without, of {held_out} held out"
+    told = {"none": "no labels yet", "few": "too few labels to hold some out", "same": same}.get(effect.kind, change)
     return f"{told}, which may be chance" if effect.chance else told
 
 

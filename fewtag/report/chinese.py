@@ -34,6 +34,7 @@ CHINESE: Final[Mapping[str, str]] = {
     "share": "占商品的 {share:.1%}",
     "reason_none": "还没有标签",
     "reason_few": "标签太少，无法留出",
+    "reason_same": "留出的 {held:,} 条中，有标签与无标签时正确的一样多",
     "reason_gain": "在留出的 {held:,} 条上，标签提高 {points:.0f} 个百分点",
     "reason_lose": "在留出的 {held:,} 条上，标签降低 {points:.0f} 个百分点",
     "chance": "{reason}，可能只是偶然",

@@ -34,6 +34,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "share": "{share:.1%} of the products",
     "reason_none": "no labels yet",
     "reason_few": "too few labels to hold some out",
+    "reason_same": "with labels as many are right as without, of {held:,} held out",
     "reason_gain": "labels gain {points:.0f} points on {held:,} held out",
     "reason_lose": "labels lose {points:.0f} points on {held:,} held out",
     "chance": "{reason}, which may be chance",
