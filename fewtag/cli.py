@@ -179,7 +179,8 @@ def status(workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
             print_branches(found.branches)
         typer.echo(f"\n{'tags':>7}  {'confidence':>10}  category")
         for row in found.categories[:SHOWN]:
-            typer.echo(f"{row.tags:>7}  {row.confidence:>10.2f}  {row.path}")
+            confidence = "-" if row.confidence is None else f"{row.confidence:.2f}"
+            typer.echo(f"{row.tags:>7}  {confidence:>10}  {row.path}")
         if len(found.categories) > SHOWN:
             typer.echo(f"    ... and {len(found.categories) - SHOWN} more: `fewtag taxonomy show`, or --json")
     if found.waiting:

@@ -23,8 +23,8 @@ class Region:
     """The products whose likeliest category lies in a category's subtree.
 
     `own` of them are of the category itself. `tagged` have an assignable category for a tag, `backed_off` one above; the others are left
-    open. `sureness` sums up how likely the likeliest category is. Of products with gold, `judged` have a tag, `right` one at or above
-    the gold.
+    open. `sureness` sums up how likely models hold the likeliest category. Of products with gold, `judged` have a tag, `right` one at or
+    above the gold.
     """
 
     category: str
@@ -57,8 +57,9 @@ class Region:
 
     @property
     def confidence(self) -> float | None:
-        """The mean probability of the likeliest category; None where there are no products."""
-        return self.sureness / self.products if self.products else None
+        """The mean probability of the likeliest category, of products that people have not labelled; None where there are none."""
+        guessed = self.products - self.stages["label"]
+        return self.sureness / guessed if guessed else None
 
     @property
     def stage(self) -> Stage | None:
@@ -98,7 +99,7 @@ def landscape(tags: Iterable[Tag], taxonomy: Taxonomy) -> dict[str, Region]:
             products=len(there),
             tagged=tagged,
             backed_off=sum(tag.category is not None for tag in there) - tagged,
-            sureness=sum(tag.score for tag in there),
+            sureness=sum(tag.score for tag in there if tag.stage != "label"),
             stages=Counter(tag.stage for tag in there),
         )
         _add(found, theirs, taxonomy)

@@ -23,12 +23,12 @@ from fewtag.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class CategoryStatus:
-    """How many products a category has been given for itself, and with what mean confidence."""
+    """How many products a category has been given for itself, and how sure models are of them on average; None where people gave all."""
 
     category: str
     path: str
     tags: int
-    confidence: float
+    confidence: float | None
 
 
 class Tally(NamedTuple):
@@ -248,7 +248,7 @@ def _branch(about: Mapping[str, Any], taxonomy: Taxonomy) -> BranchStatus:
     return BranchStatus(path, about["labels"], rungs, about["held_out"], tuple(about["f1"]), about["reason"], label)
 
 
-def _tally(counts: Mapping[str | None, tuple[int, float]], voices: Iterable[tuple[str, str, int]], taxonomy: Taxonomy) -> Tally:
+def _tally(counts: Mapping[str | None, tuple[int, float | None]], voices: Iterable[tuple[str, str, int]], taxonomy: Taxonomy) -> Tally:
     products = sum(count for count, _ in counts.values())
     abstained, _ = counts.get(None, (0, 0.0))
     tagged = sum(count for category, (count, _) in counts.items() if category in taxonomy.index)
