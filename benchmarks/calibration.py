@@ -36,6 +36,8 @@ PRECISIONS: Final = (0.9, 0.95)
 CELLS: Final = CACHE / "calibration.jsonl"
 TUNED_CELLS: Final = CACHE / "calibration_tuned.jsonl"
 SETFIT_CELLS: Final = CACHE / "calibration_setfit.jsonl"
+CHANCES: Final = 50
+"""How often a model that is just as right as it is sure is made up: what it measures is chance, as 15 bins of few products differ."""
 HOLD: Final = 0.95
 SETS_OF: Final = ("fewtag", "blend before", "few-shot", "logistic")
 """Whose sets of alternatives are measured: by all but fewtag, those that hold `HOLD` of the probability by their own word."""
@@ -103,8 +105,9 @@ def setfit(draw: Draw) -> Floats:
 
 
 def scored(probabilities: Floats, gold: npt.NDArray[np.int64]) -> Figures:
-    right = probabilities.argmax(axis=1) == gold
-    return {"ece": calibration_error(probabilities.max(axis=1), right), "accuracy": float(right.mean())}
+    sure, right, random = probabilities.max(axis=1), probabilities.argmax(axis=1) == gold, np.random.default_rng(0)
+    by_chance = [calibration_error(sure, random.random(len(sure)) < sure) for _ in range(CHANCES)]
+    return {"ece": calibration_error(sure, right), "by chance": float(np.mean(by_chance)), "accuracy": float(right.mean())}
 
 
 def delivered(probabilities: Floats, draw: Draw, level: float) -> Figures:
@@ -187,12 +190,13 @@ def kept_cells(file: Path, measure: Callable[[str, int, int], Figures] | None, w
 
 
 def show(cells: list[Figures], ways: list[str]) -> None:
-    print(f"{'set':<10} {'labels':>6} {'draw':>4}  ECE (accuracy): " + ", ".join(ways))
+    print(f"{'set':<10} {'labels':>6} {'draw':>4}  ECE of one that is as right as fewtag is sure; ECE (accuracy): " + ", ".join(ways))
     for cell in cells:
         scores = "  ".join(
             f"{cell['scores'][way]['ece']:.3f} ({cell['scores'][way]['accuracy']:.3f})" for way in ways if way in cell["scores"]
         )
-        print(f"{cell['set']:<10} {cell['budget']:>6} {cell['draw']:>4}  {scores}")
+        by_chance = f"{cell['scores'][ways[0]]['by chance']:.3f}"
+        print(f"{cell['set']:<10} {cell['budget']:>6} {cell['draw']:>4}  {by_chance};  {scores}")
     for precision in PRECISIONS:
         print(f"\n--precision {precision}: precision ± standard error (coverage) delivered; met is precision + standard error >= it")
         for cell in cells:

@@ -52,7 +52,9 @@ UNREADABLE: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (PermissionError, "you may not read the catalogue", "get the right to read it"),
     (Exception, "the file cannot be read: {}", "check that it is whole"),
 )
-NAME_ENCODING: Final = "name the right one with `catalogue: {encoding: ...}`, for instance utf-8, utf-16-le, gb18030 or cp1252"
+NAME_ENCODING: Final = (
+    "save it as UTF-8, or name a catalogue's encoding with `catalogue: {encoding: ...}`, such as utf-16-le, gb18030 or cp1252"
+)
 
 Row = tuple[int, Mapping[str, Any]]
 
@@ -81,12 +83,12 @@ def read_rows(settings: Columns, base: Path = Path()) -> tuple[list[str], Iterat
     path = base / settings.file
     with reading(path):
         if path.is_dir():
-            fail(path, "this is a folder", "name the catalogue's file within it")
+            fail(path, "this is a folder", "name a file within it")
         reader = next((read for suffix, read in READERS.items() if path.name.lower().endswith(suffix)), None)
         if reader is None:
             fail(path, f"'{path.name}' is of no known kind", f"name a file that ends in {', '.join(READERS)}, or save it as one")
         if not path.stat().st_size:
-            fail(path, "the file is empty", "export the catalogue again")
+            fail(path, "the file is empty", "export it again")
         return reader(path, settings)
 
 
@@ -99,7 +101,7 @@ def _read_csv(path: Path, settings: Columns) -> tuple[list[str], Iterator[Row]]:
     rows = _csv_rows(path, encoding, delimiter)
     _, cells = next(rows, (0, None))
     if cells is None:
-        fail(path, "the file is empty", "export the catalogue again")
+        fail(path, "the file is empty", "export it again")
     header = [cell.lstrip("\ufeff").strip() for cell in cells]
     return header, ((line, dict(zip(header, cells, strict=True))) for line, cells in rows)
 
@@ -142,7 +144,7 @@ def _read_jsonl(path: Path, settings: Columns) -> tuple[list[str], Iterator[Row]
         if not columns:
             raise  # else it is raised again when its row is reached
     if not columns:
-        fail(path, "the file is empty", "export the catalogue again")
+        fail(path, "the file is empty", "export it again")
     return list(columns), _jsonl_rows(path, encoding, list(columns))
 
 
@@ -188,7 +190,7 @@ def _parquet(path: Path) -> Iterator[Any]:
         try:
             yield parquet.ParquetFile(stream)
         except (pyarrow.ArrowException, OSError) as error:
-            fail(path, f"this is not valid Parquet: {error}", "export the catalogue again")
+            fail(path, f"this is not valid Parquet: {error}", "export it again")
 
 
 READERS: Final[Mapping[str, Callable[[Path, Columns], tuple[list[str], Iterator[Row]]]]] = {

@@ -31,6 +31,8 @@ from fewtag.terminal import (
     Stoppable,
     TaxonomyFile,
     WorkspaceFolder,
+    bootstrap_of,
+    many,
     open_workspace,
     talk,
     talk_of_doubts,
@@ -83,7 +85,10 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 def bootstrap(
     taxonomy: TaxonomyFile,
     catalogue: Annotated[Path | None, typer.Option(help="Products to tag, instead of the file's own catalogue.")] = None,
-    precision: Annotated[float, typer.Option(help="How often tags are to be right: else they back off to a parent, or to none.")] = 0.9,
+    precision: Annotated[
+        float | None,
+        typer.Option(help="How often tags are to be right: else they back off to a parent, or to none. As the last time, or 0.9."),
+    ] = None,
     preset: Annotated[str | None, typer.Option(help="embedded, small, base, multilingual or chinese; replaces the file's.")] = None,
     encoder: Annotated[
         str | None, typer.Option(metavar="NAME", help="A sentence encoder: a hub id or a folder; replaces the file's.")
@@ -99,6 +104,7 @@ def bootstrap(
 
     Example: fewtag bootstrap taxonomy.yaml --precision 0.95
     """
+    from fewtag.decide import PRECISION
     from fewtag.tagger import Tagger
     from fewtag.workspace import Workspace
 
@@ -107,6 +113,8 @@ def bootstrap(
     talk(str(tagger.taxonomy), *tagger.voices())
     talk_of_doubts(tagger, 3)
     is_new = not tagger.workspace.is_there()
+    if precision is None and tagger.precision != PRECISION:
+        talk(f"Asked for is a precision of {tagger.precision:g}, as the last time: `--precision` asks for another.")
     outcome = with_bars(tagger.bootstrap, catalogue)
     if is_new:
         talk(f"Everything is kept in {tagger.workspace.root}")
@@ -116,7 +124,7 @@ def bootstrap(
         talk("Nothing has changed since the last run: its tags stand.")
     elif tagger.consulted:
         talk(str(tagger.consulted))
-    if outcome.mostly_open and precision > LOW_PRECISION:
+    if outcome.mostly_open and tagger.precision > LOW_PRECISION:
         talk(f"Most products are left open: --precision {LOW_PRECISION} tags more of them, less surely.")
     if outcome.relearnt:
         talk("Categories or models have changed, and what labels teach was learnt anew, quickly: `fewtag train` may do better.")
@@ -132,7 +140,8 @@ def keep_ids(taxonomy: Path) -> None:
     from fewtag.taxonomy_file import write_ids
 
     try:
-        talk(f"{write_ids(taxonomy)} categories had no id; the ids made from their paths now stand in {taxonomy}")
+        made = many(write_ids(taxonomy), "category", "categories")
+        talk(f"{made} had no id; the ids made from their paths now stand in {taxonomy}")
     except FewtagError as error:
         talk(f"Categories without an id are known by their paths; the ids could not be written into {taxonomy}: {error.problem}")
 
@@ -157,11 +166,11 @@ def status(workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
         typer.echo(json.dumps({"schema": STATUS_SCHEMA} | asdict(found), ensure_ascii=False))
     else:
         ended = f"finished {found.finished}" if found.finished else "not finished: run the same command again"
-        labels = f"{found.labels} labels" + (f", {found.conflicts} in conflict" if found.conflicts else "")
-        typer.echo(f"{found.taxonomy}: {found.products} products in a run of {found.started}, {ended}")
-        typer.echo(f"{found.tagged} tagged, {found.backed_off} backed off to a parent, {found.abstained} left open; {labels}")
+        labels = many(found.labels, "label") + (f", {found.conflicts} in conflict" if found.conflicts else "")
+        typer.echo(f"{found.taxonomy}: {many(found.products, 'product')} in a run of {found.started}, {ended}")
+        typer.echo(f"{found.tally}; {labels}")
         for stage, model, count in found.voices:
-            typer.echo(f"{count} by {stage} ({model})")
+            typer.echo(f"{count} by {stage}" + ("" if stage == "label" else f" ({model})"))
         for said in (*found.models, *([str(found.consulted)] if found.consulted else [])):
             typer.echo(said)
         if found.promise:
@@ -170,7 +179,8 @@ def status(workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
             print_branches(found.branches)
         typer.echo(f"\n{'tags':>7}  {'confidence':>10}  category")
         for row in found.categories[:SHOWN]:
-            typer.echo(f"{row.tags:>7}  {row.confidence:>10.2f}  {row.path}")
+            confidence = "-" if row.confidence is None else f"{row.confidence:.2f}"
+            typer.echo(f"{row.tags:>7}  {confidence:>10}  {row.path}")
         if len(found.categories) > SHOWN:
             typer.echo(f"    ... and {len(found.categories) - SHOWN} more: `fewtag taxonomy show`, or --json")
     if found.waiting:
@@ -212,7 +222,7 @@ def tag(
     if hold is not None:
         talk(str(tagger.holding(hold)))
     write_rows(rows_of(tagger.stream(file, hold), tagger.taxonomy), out)
-    talk("Next: to keep tags of new products in the ledger, add them to the catalogue and `fewtag bootstrap` again.")
+    talk(f"Next: to keep tags of new products in the ledger, add them to the catalogue, and `{bootstrap_of(tagger)}` again.")
 
 
 @app.command()
@@ -235,4 +245,4 @@ def write_rows(rows: Iterator[dict[str, Any]], out: Path | None) -> None:
     from fewtag.tag_file import stream_csv, write_tags
 
     count = with_bars(write_tags, rows, out) if out else with_bars(stream_csv, rows, sys.stdout)
-    talk(f"{count} products written to {out or 'standard output'}")
+    talk(f"{many(count, 'product')} written to {out or 'standard output'}")

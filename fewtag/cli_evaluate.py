@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fewtag.terminal import AsJson, WorkspaceFolder, gold_for, open_workspace, talk, talk_of_changed_taxonomy, with_bars
+from fewtag.terminal import AsJson, WorkspaceFolder, gold_for, many, open_workspace, talk, talk_of_changed_taxonomy, with_bars
 
 if TYPE_CHECKING:
-    from fewtag.evaluation import BranchFigures, Evaluation, Figure
+    from fewtag.evaluation import Evaluation, Figure
     from fewtag.gold_file import Gold
     from fewtag.metrics import Confusion
     from fewtag.taxonomy import Taxonomy
 
-SHOWN_BRANCHES = 5
 ANSWERS = {
     "accuracy": "accuracy: the very gold category",
     "weighted_f1": "weighted F1",
@@ -69,7 +68,7 @@ def evaluate(
     talk_of_left_out(found, truth)
     typer.echo(json.dumps(found.to_json(), ensure_ascii=False)) if as_json else print_evaluation(found, tagger.taxonomy)
     if out:
-        talk(f"{write_tags(found.rows, out, COLUMNS)} products written to {out}")
+        talk(f"{many(write_tags(found.rows, out, COLUMNS), 'product')} written to {out}")
     talk(
         "Next: `fewtag explain PRODUCT_ID` says why a product has its tag." if out else "Next: -o FILE writes every product's gold and tag."
     )
@@ -78,17 +77,17 @@ def evaluate(
 def talk_of_left_out(found: Evaluation, gold: Gold) -> None:
     """Say what of the gold does not count, or not everywhere."""
     counts = {
-        "{} products were learnt from and are left out, since they would flatter.": found.learnt_from,
-        "{} products are left out, as what is said of them contradicts itself.": gold.contradicted,
-        "{} products are left out, as nothing is said but what they are not.": gold.denied,
-        "{} products have no gold category and belong nowhere: a tag of theirs is wrong.": found.nowhere,
+        "Left out, since labels or examples of the same product or text were learnt from, and would flatter: {}.": found.learnt_from,
+        "Left out, as what is said of them contradicts itself: {}.": gold.contradicted,
+        "Left out, as nothing is said but what they are not: {}.": gold.denied,
+        "Without a gold category, so that any tag is wrong: {}.": found.nowhere,
     }
-    talk(*(line.format(count) for line, count in counts.items() if count))
+    talk(*(line.format(many(count, "product")) for line, count in counts.items() if count))
 
 
 def print_evaluation(found: Evaluation, taxonomy: Taxonomy) -> None:
     """Print the figures as tables."""
-    typer.echo(f"{found.taxonomy}: {found.products} products with gold; in brackets, the 95% interval of each figure")
+    typer.echo(f"{found.taxonomy}: {many(found.products, 'product')} with gold; in brackets, the 95% interval of each figure")
     typer.echo(f"\n{'depth':>5}  {'products':>8}  {'accuracy':<20}  {'weighted F1':<20}  {'macro F1':<20}  ECE")
     for row in found.depths:
         figures = "  ".join(f"{shown(each):<20}" for each in (row.accuracy, row.weighted_f1, row.macro_f1, row.ece))
@@ -102,7 +101,7 @@ def print_evaluation(found: Evaluation, taxonomy: Taxonomy) -> None:
         column = "" if name == "risk_coverage_area" else f"{'':<22}  "
         typer.echo(f"{told:<36}  {column}{shown(getattr(found.selective, name))}")
     print_confusions(found.confusions, taxonomy)
-    print_branches(found.branches)
+    print_branches(found)
 
 
 def print_confusions(confusions: Sequence[Confusion], taxonomy: Taxonomy) -> None:
@@ -116,16 +115,14 @@ def print_confusions(confusions: Sequence[Confusion], taxonomy: Taxonomy) -> Non
         typer.echo(f"{pair.count:>8}  {both}: {pair.one_said_for_other}, {pair.other_said_for_one}")
 
 
-def print_branches(branches: Sequence[BranchFigures]) -> None:
-    """Print the branches that fare worst and best, or all where they are few."""
+def print_branches(found: Evaluation) -> None:
+    """Print the branches that fare worst and those that fare best, and how many others there are."""
+    worst, best = found.worst_and_best()
+    rows = [[f"{row.products:>8}  {shown(row.accuracy):<20}  {row.path}" for row in some] for some in (worst, best)]
+    others = len(found.branches) - len(worst) - len(best)
     typer.echo(f"\n{'products':>8}  {'accuracy':<20}  branch, the worst first")
-    left_out = len(branches) - 2 * SHOWN_BRANCHES
-    for place, row in enumerate(branches):
-        if left_out > 0 and SHOWN_BRANCHES <= place < len(branches) - SHOWN_BRANCHES:
-            if place == SHOWN_BRANCHES:
-                typer.echo(f"{'...':>8}  and {left_out} between: --json")
-            continue
-        typer.echo(f"{row.products:>8}  {shown(row.accuracy):<20}  {row.path}")
+    for line in (*rows[0], *([f"{'...':>8}  and {others} others: --json"] if others else []), *rows[1]):
+        typer.echo(line)
 
 
 def shown(figure: Figure | None) -> str:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from fewtag.terminal import AsJson, ProductId, WorkspaceFolder, open_workspace, talk, with_bars
+from fewtag.terminal import AsJson, ProductId, WorkspaceFolder, bootstrap_of, open_workspace, talk, with_bars
 
 if TYPE_CHECKING:
+    from fewtag.core import Tag
     from fewtag.explanation import Explanation
     from fewtag.store import StoredTag
     from fewtag.taxonomy import Taxonomy
@@ -29,10 +30,10 @@ def explain(
 ) -> None:
     """Show why a product has its tag: its likeliest categories, the words that mattered, labelled products like it, and its history.
 
-    probability is what all of it comes to, zero-shot, few-shot and fine-tune what each of these rungs says alone, where it speaks for
-    the category. similarity is how near the category's words are (the nearest stand in brackets), before what that makes of it as a
-    probability, calibrated the same with the encoder's bias taken out and a language model's opinion added; zero-shot has learnt from
-    the whole catalogue besides.
+    probability is what all rungs come to, zero-shot, few-shot and fine-tune what each of these says alone, where it speaks for the
+    category; what people have said of this very product outweighs them, and stands above. similarity is how near the category's words
+    are (the nearest stand in brackets), before what that makes of it as a probability, calibrated the same with the encoder's bias
+    taken out and a language model's opinion added; zero-shot has learnt from the whole catalogue besides.
 
     Example: fewtag explain SKU-4711
     """
@@ -45,26 +46,41 @@ def explain(
         typer.echo(json.dumps(asdict(found) | {"history": [asdict(each) for each in history]}, ensure_ascii=False))
     else:
         print_explanation(found, tagger.taxonomy)
-        print_history(found, history)
-    talk(f"Next: where this is wrong, `fewtag label add {product_id} CATEGORY`, or give the category more aliases and `fewtag bootstrap`.")
+        print_history(found, history, tagger.taxonomy)
+    mend = f"`fewtag label add {product_id} CATEGORY`"
+    if not found.is_decided_by_a_label:
+        mend += f", or give the category more aliases and `{bootstrap_of(tagger)}`"
+    talk(f"Next: where this is wrong, {mend}.")
 
 
 def print_explanation(found: Explanation, taxonomy: Taxonomy) -> None:
-    """Print the tag, a table of the likeliest categories, what people say, and what would change the answer."""
+    """Print the tag, what people say, a table of the likeliest categories, and what would change the answer."""
     typer.echo(f"{found.product.id}: {found.product.text[:MOST]}")
-    typer.echo(f"-> {named(found.tag.category, taxonomy)}, {found.tag.confidence:.2f} ({found.tag.stage})\n")
-    print_candidates(found)
+    typer.echo(f"-> {headline(found.tag, taxonomy)}")
     for row in found.labels:
         typer.echo(f"{row.label.source} says {'not ' if row.label.negative else ''}{named(row.label.category, taxonomy)} ({row.at})")
+    if found.tag != found.by_rungs:
+        rungs = headline(found.by_rungs, taxonomy)
+        typer.echo(f"What people say of this very product decides. The rungs, which may have learnt from it, would say {rungs}:")
+    elif found.labels:
+        typer.echo("That is not heeded yet: `fewtag train` learns from it.")
+    typer.echo("")
+    print_candidates(found)
     if len(found.weights) > 1:
         typer.echo("Where all rungs speak: " + ", ".join(f"{rung} has {share:.0%} of the say" for rung, share in found.weights.items()))
     way = " > ".join(f"{taxonomy[category].name} {share:.2f}" for category, share in found.way)
-    typer.echo(f"\n{way}: tagged is the deepest that is {found.level:.3g} sure")
+    sure = f"{found.level:.3g} sure, and much likelier than a guess"
+    typer.echo(f"\n{way}: " + (f"tagged is the deepest that is {sure}" if found.by_rungs.category else f"none of them is {sure}"))
     print_words(found, taxonomy)
     if found.neighbours:
         typer.echo("\nsimilarity  the nearest labelled products, and what they are")
     for each in found.neighbours:
         typer.echo(f"{each.similarity:>10.2f}  {each.text[:MOST]}: {named(each.label.category, taxonomy)} ({each.label.source})")
+
+
+def headline(tag: Tag, taxonomy: Taxonomy) -> str:
+    """Say a tag in a few words."""
+    return f"{named(tag.category, taxonomy)}, " + ("by its label" if tag.stage == "label" else f"{tag.confidence:.2f} ({tag.stage})")
 
 
 def print_candidates(found: Explanation) -> None:
@@ -81,25 +97,24 @@ def print_candidates(found: Explanation) -> None:
 
 def print_words(found: Explanation, taxonomy: Taxonomy) -> None:
     """Print the words without which the answer would be less or more likely, or another one."""
-    likely, answer = found.tag.confidence, named(found.answer, taxonomy)
-    shown = [each for each in found.words if abs(each.without - likely) >= TOLD or each.tag != found.tag.category][:SHOWN_WORDS]
+    likely, answer = found.likely, named(found.answer, taxonomy)
+    shown = [each for each in found.words if abs(each.without - likely) >= TOLD or each.tag != found.by_rungs.category][:SHOWN_WORDS]
     if not shown:
         typer.echo(f"No single word changes how likely {answer} is.")
         return
     typer.echo(f"\n{'without':>7}  the word; how likely {answer} is without it, with all {likely:.2f}")
     for each in shown:
-        changed = "" if each.tag == found.tag.category else f"; the tag would be {named(each.tag, taxonomy)}"
+        changed = "" if each.tag == found.by_rungs.category else f"; the tag would be {named(each.tag, taxonomy)}"
         typer.echo(f"{each.without:>7.2f}  {each.word}{changed}")
 
 
-def print_history(found: Explanation, history: Sequence[StoredTag]) -> None:
+def print_history(found: Explanation, history: Sequence[StoredTag], taxonomy: Taxonomy) -> None:
     """Print every tag that the product has had, and say where the latest is another than what is said now."""
     typer.echo("")
     if history and history[0].tag.category != found.tag.category:
         typer.echo("The product's text, or what was learnt, has changed since the last bootstrap, which said:")
     for past in history:
-        name = past.tag.category or "left open"
-        typer.echo(f"{past.at}: {name}, {past.tag.confidence:.2f} by {past.tag.stage} ({past.model.name}), run {past.run_id}")
+        typer.echo(f"{past.at}: {headline(past.tag, taxonomy)} in run {past.run_id} of {past.model.name}")
 
 
 def named(category: str | None, taxonomy: Taxonomy) -> str:

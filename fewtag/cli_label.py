@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fewtag.errors import FewtagError
-from fewtag.terminal import AsJson, By, ProductId, WorkspaceFolder, login, open_workspace, talk
+from fewtag.terminal import AsJson, By, ProductId, WorkspaceFolder, login, many, open_workspace, talk
 
 if TYPE_CHECKING:
     from fewtag.labelling import Added
@@ -95,7 +95,7 @@ def undo_labels(
     else:
         problem = "what to take back is not clear"
         raise FewtagError(problem, mend="name either a PRODUCT_ID, with --by where another one said so, or --run N alone")
-    typer.echo(f"{count} labels taken back")
+    typer.echo(f"{many(count, 'label')} taken back")
     talk("Next: `fewtag train` learns anew from the labels that hold, `fewtag label list` shows them.")
 
 
@@ -117,12 +117,15 @@ def list_labels(
         typer.echo(json.dumps(rows, ensure_ascii=False))
     else:
         stream_csv(rows, sys.stdout, COLUMNS)
-    talk("Next: `fewtag label undo PRODUCT_ID --by NAME` takes back what NAME said." if rows else "Next: `fewtag label import FILE`")
+    if rows:
+        talk("Next: `fewtag label undo PRODUCT_ID --by NAME` takes back what NAME said.")
+    else:
+        talk("No labels contradict each other." if conflicts else "There are no labels yet. Next: `fewtag label import FILE`")
 
 
 def print_added(added: Added, taxonomy: Taxonomy, as_json: bool) -> None:
     """Print what became of labels, and show the first conflicts that they have a part in."""
-    line = f"{added.labels} labels: {added.new} new, {added.known} already there, {len(added.conflicts)} in conflict"
+    line = f"{many(added.labels, 'label')}: {added.new} new, {added.known} already there, {len(added.conflicts)} in conflict"
     typer.echo(json.dumps(asdict(added), ensure_ascii=False) if as_json else line)
     if added.replaced:
         talk(f"Earlier labels of the same people that do not count any more: {added.replaced}")

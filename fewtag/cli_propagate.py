@@ -10,7 +10,7 @@ import typer
 
 from fewtag.cli_label import print_added
 from fewtag.errors import FewtagError
-from fewtag.terminal import By, WorkspaceFolder, login, open_workspace, talk, with_bars
+from fewtag.terminal import By, WorkspaceFolder, login, many, open_workspace, talk, with_bars
 
 if TYPE_CHECKING:
     from fewtag.tagger import Tagger
@@ -47,7 +47,7 @@ def propagate(
         raise FewtagError(problem, mend="leave out the rest: --dry-run, --audit, or one of the two")
     tagger = Tagger.open(open_workspace(workspace).root)
     if undo is not None:
-        typer.echo(f"{tagger.take_back(undo)} products have the tags again that they had before run {undo}")
+        typer.echo(f"Tagged again as before run {undo}: {many(tagger.take_back(undo), 'product')}")
         return
     if answers:
         take_answers(tagger, answers, by or login())
@@ -70,9 +70,9 @@ def talk_of_propagation(tagger: Tagger, count: int, precision: float, dry_run: b
     if said.unchanged:
         talk(f"Nothing has changed since run {said.run}: its {count} tags stand.")
     else:
-        talk(f"{count} products would be tagged by their neighbours" if dry_run else f"{count} products tagged by their neighbours")
+        talk(f"{many(count, 'product')} {'would be tagged' if dry_run else 'tagged'} by their neighbours")
     if said.left_alone:
-        talk(f"{said.left_alone} products keep the tag of a trained model, which is at least as sure.")
+        talk(f"Left alone with the tag of a trained model, which is at least as sure: {many(said.left_alone, 'product')}.")
     if not count:
         talk(f"Next: give more labels, or a lower --precision; these cannot prove that {precision:.0%} of what they spread would be right.")
     elif not dry_run:

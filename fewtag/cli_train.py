@@ -15,6 +15,8 @@ from fewtag.terminal import (
     LOW_PRECISION,
     AsJson,
     WorkspaceFolder,
+    bootstrap_of,
+    many,
     open_workspace,
     talk,
     talk_of_changed_taxonomy,
@@ -59,12 +61,12 @@ def train(
     if outcome.unchanged:
         talk("Nothing has changed since the last training, and nothing was tagged anew.")
     if outcome.mostly_open:
-        file = tagger.file or "TAXONOMY"
-        talk(f"Most products are left open: `fewtag bootstrap {file} --precision {LOW_PRECISION}` tags more of them, less surely.")
+        talk(f"Most products are left open: `{bootstrap_of(tagger)} --precision {LOW_PRECISION}` tags more of them, less surely.")
     more = {"training": found and asdict(found), "promise": asdict(tagger.promise)}
     typer.echo(json.dumps(asdict(outcome) | more) if as_json else str(outcome))
     talk(str(tagger.promise))
-    talk("Next: `fewtag status` shows the categories, `fewtag export -o FILE` writes all tags.")
+    doubted = "`fewtag report` lists labels that may be wrong, and where more would help most, " if tagger.promise.labels else ""
+    talk(f"Next: {doubted}`fewtag status` shows the categories, `fewtag export -o FILE` writes all tags.")
 
 
 def demanded(quick: bool, rung: Rung, settings: Sequence[str], more: bool) -> tuple[bool | None, FineTuning]:
@@ -87,7 +89,7 @@ def talk_of_labels(tagger: Tagger) -> None:
     if found := tagger.training:
         cold = len(tagger.classes_) - found.warm
         others = f"; the other {cold} are guessed from their names" if cold else ""
-        talk(f"Labels: {found.labels}, of {found.warm} categories{others}")
+        talk(f"Labels: {found.labels}, of {many(found.warm, 'category', 'categories')}{others}")
         talk_of_training(found)
     elif tagger.is_taught:
         talk("There are denials alone: they are heeded for the very products, and teach nothing of others.")
@@ -100,8 +102,10 @@ def talk_of_training(found: Training) -> None:
     from fewtag.training import tells
 
     for step in found.steps:
-        held_out = f"of {step.held_out} labels held out, right without it {step.below:.3f}, with {step.accuracy:.3f}"
-        talk(f"{step.stage} speaks for {sum(step.speaks)} categories; {held_out if step.held_out else 'no labels could be held out'}")
+        gained = f"it makes the truth of {many(step.held_out, 'label')} held out {step.likelier:.2f} times as likely"
+        gained += f"; right without it {step.below:.3f}, with {step.accuracy:.3f}"
+        speaks_for = many(sum(step.speaks), "category", "categories")
+        talk(f"{step.stage} speaks for {speaks_for}; {gained if step.held_out else 'no labels could be held out'}")
         if step.record.get("tuned") and not step.record["kept_back"]:
             talk("The encoder was tuned, which those figures know nothing of: labels are too few to keep some back from that.")
         if step.stage == "fine-tune":

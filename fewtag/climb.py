@@ -74,7 +74,8 @@ class Step:
     """One rung of the ladder: how it blends with what stands below, which classes it speaks for, and what its word is worth in each.
 
     `worth` is in nats a label, 0 for a class that it has no label of; `below` and `accuracy` are the shares of the `held_out` labels that
-    are right without it and with it. `record` is what its own training has to tell.
+    are right without it and with it. `record` is what its own training has to tell. `likelier` is how many times as likely the rung makes
+    the truth of a held-out label, in the geometric mean: it may be above 1 where no more of the likeliest categories are right.
     """
 
     stage: Stage
@@ -85,6 +86,7 @@ class Step:
     below: float
     accuracy: float
     record: dict[str, Any]
+    likelier: float = 1.0
 
     @classmethod
     def of_json(cls, about: dict[str, Any]) -> Step:
@@ -112,9 +114,15 @@ def climb(stage: Stage, held: Held, warm: Mask, spoke: Mask | None, record: dict
     worth = np.zeros(len(warm), dtype=np.float32)
     worth[warm] = gain(blend, held, EXPECTED[stage])
     chosen = speaks(worth, warm, spoke, MARGIN if stage == "fine-tune" else 0.0)
-    below = right(held.below, held.gold)
-    after = right(blend(held.below, held.above, held.known & chosen[warm]), held.gold) if chosen.any() else below
-    return Step(stage, blend, tuple(chosen.tolist()), tuple(worth.round(4).tolist()), len(held.gold), below, after, record)
+    said = blend(held.below, held.above, held.known & chosen[warm]) if chosen.any() else held.below
+    below, after = (right(each, held.gold) for each in (held.below, said))
+    likelier = round(float(np.exp(np.mean(truth(said, held.gold) - truth(held.below, held.gold)))), 4)
+    return Step(stage, blend, tuple(chosen.tolist()), tuple(worth.round(4).tolist()), len(held.gold), below, after, record, likelier)
+
+
+def truth(scores: Array, gold: npt.NDArray[np.int64]) -> Array:
+    """Return the log-probability of each row's gold column, (n,), from log-scores, (n, n_classes)."""
+    return np.asarray(log_softmax(scores)[np.arange(len(gold)), gold])
 
 
 def stages(steps: Sequence[Step], count: int) -> tuple[Stage, ...]:

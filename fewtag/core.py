@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Stage = Literal["zero-shot", "few-shot", "neighbours", "fine-tune"]
+Stage = Literal["label", "zero-shot", "few-shot", "neighbours", "fine-tune"]
+"""What decides a tag: a rung of the ladder, or the label that people have given the very product."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ from fewtag.score_sheet import Sheet
 SCHEMA: Final = "fewtag.evaluate/1"
 PAIRS: Final = 10
 RESAMPLES: Final = 1000
+MOST_BRANCHES: Final = 5
+"""So many branches are told as the worst, and as many as the best."""
 COLUMNS: Final = (
     "product_id", "gold", "gold_path", "gold_depth", "tag", "tag_path", "confidence", "tag_right_to_depth",
     "likeliest", "likeliest_path", "probability", "likeliest_right_to_depth",
@@ -126,6 +128,17 @@ class Evaluation:
     confusions: tuple[metrics.Confusion, ...]
     branches: tuple[BranchFigures, ...]
     rows: tuple[dict[str, Any], ...]
+
+    def worst_and_best(self) -> tuple[list[BranchFigures], list[BranchFigures]]:
+        """Return a few branches that fare worst, in each of which something is wrong, and a few that fare best, in each something right.
+
+        Either have the worst first; none stands in both, and where there are few branches each stands in one.
+        """
+        half = (len(self.branches) + 1) // 2
+        low = [each for place, each in enumerate(self.branches) if place < half or not each.accuracy.value]
+        worst = [each for each in low if each.accuracy.value < 1][:MOST_BRANCHES]
+        best = [each for each in self.branches[len(worst) :] if each.accuracy.value][-MOST_BRANCHES:]
+        return worst, best
 
     def to_json(self) -> dict[str, Any]:
         """Return all but the rows as what JSON is made of, under the name and version of its schema."""

@@ -5,12 +5,13 @@ The trap: a word that can be left out at no loss may still have mattered, where 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
+import regex
 
 from fewtag.blend import Array
 from fewtag.core import Label, Product, Stage, Tag
@@ -23,10 +24,12 @@ from fewtag.taxonomy import Taxonomy
 WORDS: Final = 40
 """So many different words of a product are left out, one after the other; a text that is longer says the most at its beginning."""
 NEIGHBOURS: Final = 5
-UNSPACED: Final = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
-"""Thai, Lao, Burmese, Khmer, kana and Chinese characters: no space stands between their words."""
-LETTER: Final = rf"[^\W_{UNSPACED}]"
-TOKEN: Final = re.compile(rf"[{UNSPACED}]+|{LETTER}+(?:['’.-]{LETTER}+)*")
+UNSPACED: Final = r"[\p{Thai}\p{Lao}\p{Myanmar}\p{Khmer}\p{Hiragana}\p{Katakana}ー\p{Han}]"
+"""Characters of scripts that write no space between words."""
+LETTER: Final = rf"[[\p{{L}}\p{{M}}\p{{N}}]--{UNSPACED}]"
+"""Marks stay with their letters: in Hindi they are vowels, and an accent may stand behind its letter."""
+TOKEN: Final = regex.compile(rf"(?V1){UNSPACED}+|{LETTER}+(?:['’.-]{LETTER}+)*")
+UNSPACED_TEXT: Final = regex.compile(rf"(?V1){UNSPACED}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,40 +71,60 @@ class Neighbour:
 class Explanation:
     """Why a product has its tag: the likeliest categories, best first, and what people say of it, the oldest first.
 
-    `way` leads to the likeliest category, each with its probability: the tag is the deepest one there that is as likely as `level`.
-    `words` are those of the text, by how much the answer's probability changes without them, and `neighbours` the labelled products that
-    are nearest. `weights` are the shares of the rungs in what is said where all of them speak.
+    `by_rungs` is the tag that the rungs alone would give it, another than `tag` only where people have said something of this very
+    product; they may have learnt from that. The rest tells of this one.
+
+    `way` leads to the likeliest category, each with its probability: the tag is the deepest one there that is as likely as `level`, and
+    much likelier than a guess. `words` are those of the text, by how much `likely`, the probability of the answer, changes without them,
+    and `neighbours` the labelled products that are nearest. `weights` are the shares of the rungs in what is said where all of them speak.
     """
 
     product: Product
     tag: Tag
+    by_rungs: Tag
     level: float
     way: tuple[tuple[str, float], ...]
     weights: dict[Stage, float]
     candidates: tuple[Candidate, ...]
+    likely: float
     words: tuple[Word, ...]
     neighbours: tuple[Neighbour, ...]
     labels: tuple[StoredLabel, ...]
 
     @property
     def answer(self) -> str:
-        """The tag's category, or the likeliest one where the tag is left open; the tag's confidence is how likely it is."""
-        return self.tag.category or self.tag.alternatives[0][0]
+        """The category that the rungs give, or the likeliest one where they leave the product open."""
+        return answer_of(self.by_rungs)
+
+    @property
+    def is_decided_by_a_label(self) -> bool:
+        """Whether people have said what the product is."""
+        return self.tag.stage == "label"
+
+
+def answer_of(tag: Tag) -> str:
+    """Return a tag's category, or the likeliest one where it is left open."""
+    return tag.category or tag.alternatives[0][0]
 
 
 def explain(product: Product, ladder: Ladder, level: float, shortlist: int, labels: Sequence[StoredLabel]) -> Explanation:
     """Return why a ladder says what it says of a product, where a tag is decided at a level of probability; `labels` are all that hold."""
     taxonomy, evidence = ladder.taxonomy, ladder.explain(product)
-    [tag] = decide([product.id], evidence.probability[None], taxonomy, level, ladder.stages)
-    sums = dict(zip(taxonomy, taxonomy.subtree_sums(evidence.probability[None])[0].tolist(), strict=True))
+    by_rungs = evidence.probability[None]
+    [tag] = ladder.decide([product], ladder.heed([product], by_rungs), level)
+    [alone] = decide([product.id], by_rungs, taxonomy, level, ladder.stages)
+    sums = dict(zip(taxonomy, taxonomy.subtree_sums(by_rungs)[0].tolist(), strict=True))
+    answer = answer_of(alone)
     return Explanation(
         product,
         tag,
+        alone,
         level,
-        tuple((category, sums[category]) for category in taxonomy.trail(tag.alternatives[0][0])),
+        tuple((category, sums[category]) for category in taxonomy.trail(alone.alternatives[0][0])),
         ladder.weights,
         candidates(evidence, ladder.voices(product), taxonomy, shortlist),
-        weighed_words(product, tag, ladder, level),
+        sums[answer],
+        weighed_words(product, answer, sums[answer], ladder, level),
         tuple(Neighbour(*each) for each in ladder.nearest_labels(product, NEIGHBOURS)),
         tuple(row for row in labels if row.label.product_id == product.id),
     )
@@ -125,17 +148,17 @@ def candidates(evidence: Evidence, voices: Mapping[Stage, Array], taxonomy: Taxo
     )
 
 
-def weighed_words(product: Product, tag: Tag, ladder: Ladder, level: float) -> tuple[Word, ...]:
-    """Return what would be said without each word of a product that has a tag, those first that change its confidence most."""
+def weighed_words(product: Product, answer: str, likely: float, ladder: Ladder, level: float) -> tuple[Word, ...]:
+    """Return what the rungs would say without each word of a product, those first that change most how `likely` an answer is."""
     said = words_of(product.text)[:WORDS]
     if not said:
         return ()
-    taxonomy, answer = ladder.taxonomy, tag.category or tag.alternatives[0][0]
-    probabilities = ladder.predict_proba([replace(product, text=without(product.text, word)) for word in said])
+    taxonomy = ladder.taxonomy
+    probabilities = ladder.by_rungs([replace(product, text=without(product.text, word)) for word in said])
     shares = taxonomy.subtree_sums(probabilities)[:, list(taxonomy).index(answer)].tolist()
     tags = decide([product.id] * len(said), probabilities, taxonomy, level)
     found = [Word(word, share, each.category) for word, share, each in zip(said, shares, tags, strict=True)]
-    return tuple(sorted(found, key=lambda each: -abs(each.without - tag.confidence)))
+    return tuple(sorted(found, key=lambda each: -abs(each.without - likely)))
 
 
 def words_of(text: str) -> list[str]:
@@ -143,15 +166,24 @@ def words_of(text: str) -> list[str]:
 
     >>> words_of("Earl Grey tea, decaf tea 20-ct")
     ['Earl', 'Grey', 'tea', 'decaf', '20-ct']
-    >>> words_of("西湖绿茶 250g")
-    ['西湖', '湖绿', '绿茶', '250g']
+    >>> words_of("西湖绿茶 250g"), words_of("हिंदी चाय"), words_of("น้ำชา")
+    (['西湖', '湖绿', '绿茶', '250g'], ['हिंदी', 'चाय'], ['น้ำช', 'ชา'])
     """
     found: dict[str, str] = {}
     for token in TOKEN.findall(text):
-        pairs = [token[place : place + 2] for place in range(len(token) - 1)] if re.match(rf"[{UNSPACED}]", token) else []
-        for word in pairs or [token]:
+        for word in pairs_of(token) if UNSPACED_TEXT.match(token) else [token]:
             found.setdefault(word.casefold(), word)
     return list(found.values())
+
+
+def pairs_of(text: str) -> list[str]:
+    """Return each two neighbouring characters, as people count them, or the text where it has only one.
+
+    >>> pairs_of("绿茶叶"), pairs_of("茶")
+    (['绿茶', '茶叶'], ['茶'])
+    """
+    characters = regex.findall(r"\X", text)
+    return ["".join(pair) for pair in pairwise(characters)] or [text]
 
 
 def without(text: str, word: str) -> str:
@@ -162,6 +194,6 @@ def without(text: str, word: str) -> str:
     >>> without("tea tea-pot", "tea")
     'tea-pot'
     """
-    if re.match(rf"[{UNSPACED}]", word):
+    if UNSPACED_TEXT.match(word):
         return " ".join(text.replace(word, " ").split())
     return " ".join(TOKEN.sub(lambda found: " " if found[0].casefold() == word.casefold() else found[0], text).split())

@@ -19,6 +19,7 @@ from fewtag.catalogue import sampled, unique_texts
 from fewtag.climb import right
 from fewtag.core import Label, Product, Stage, Tag
 from fewtag.course import Course, Plan
+from fewtag.decide import decide
 from fewtag.errors import ModelError
 from fewtag.label_errors import TOP, Opinions, SecondOpinion
 from fewtag.models import Probabilities
@@ -173,12 +174,24 @@ class Ladder:
         ]
 
     def predict_proba(self, products: Sequence[Product]) -> Probabilities:
-        """Return float32 (n, n_classes): rows sum to 1, columns follow the taxonomy's classes."""
+        """Return float32 (n, n_classes): rows sum to 1, columns follow the taxonomy's classes; labels of the very products outweigh all."""
+        return self.heed(products, self.by_rungs(products))
+
+    def by_rungs(self, products: Sequence[Product]) -> Probabilities:
+        """Return what `predict_proba` does of products that people have said nothing of."""
         self._prepare(products)
         if not self.learnt:
             return self._zero_shot.predict_proba(products)
-        said = self._upper(products, self._log_zero_shot(products), self._shift)
-        return np.exp(log_softmax(self._verdicts(products, said)))
+        return np.exp(log_softmax(self._upper(products, self._log_zero_shot(products), self._shift)))
+
+    def decide(self, products: Sequence[Product], probabilities: Probabilities, level: float) -> list[Tag]:
+        """Return one tag per product from probabilities of its classes, (n, n_classes); its stage is a rung, or a person's label."""
+        tags = decide([product.id for product in products], probabilities, self.taxonomy, level, self.stages)
+        return [replace(tag, stage="label") if self._verdicts.settle(product) else tag for product, tag in zip(products, tags, strict=True)]
+
+    def heed(self, products: Sequence[Product], probabilities: Probabilities) -> Probabilities:
+        """Return the probabilities of products, (n, n_classes), where what people said of these very products outweighs."""
+        return self._verdicts(products, probabilities)
 
     def second_opinion(self, products: Sequence[Product], labels: Sequence[Label], top: int = TOP) -> SecondOpinion:
         """Return what is said of labelled products by what has not seen their labels, of the `top` likeliest classes of each.
@@ -202,9 +215,9 @@ class Ladder:
         return SecondOpinion("few-shot" if by_heads else "zero-shot", told, Opinions.joined(parts) if told else None)
 
     def explain(self, product: Product) -> Evidence:
-        """Return what is said of every class of one product, and why."""
+        """Return what the rungs say of every class of one product, and why."""
         evidence = self._zero_shot.explain(product)
-        return replace(evidence, probability=self.predict_proba([product])[0])
+        return replace(evidence, probability=self.by_rungs([product])[0])
 
     def voices(self, product: Product) -> dict[Stage, Probabilities]:
         """Return what each rung says of a product by itself, (n_classes,); a class that it does not speak for has NaN."""

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from fewtag.core import Stage, Tag
 from fewtag.taxonomy import Taxonomy
 
+COUNTED: Final = ("products", "tagged", "backed_off", "sureness", "stages", "judged", "right")
+"""What regions that lie side by side have together."""
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True)
 class Region:
     """The products whose likeliest category lies in a category's subtree.
 
     `own` of them are of the category itself. `tagged` have an assignable category for a tag, `backed_off` one above; the others are left
-    open. `sureness` sums up how likely the likeliest category is. Of products with gold, `judged` have a tag, `right` one at or above
-    the gold.
+    open. `sureness` sums up how likely models hold the likeliest category. Of products with gold, `judged` have a tag, `right` one at or
+    above the gold.
     """
 
     category: str
@@ -32,6 +36,14 @@ class Region:
     stages: Counter[Stage] = field(default_factory=Counter)
     judged: int = 0
     right: int = 0
+
+    def __add__(self, other: Region) -> Region:
+        """Return this category's region with the products of another besides.
+
+        >>> (Region("toys", products=1) + Region("toys/kites", products=2, tagged=1)).coverage.__round__(2)
+        0.33
+        """
+        return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in COUNTED})
 
     @property
     def open(self) -> int:
@@ -45,8 +57,9 @@ class Region:
 
     @property
     def confidence(self) -> float | None:
-        """The mean probability of the likeliest category; None where there are no products."""
-        return self.sureness / self.products if self.products else None
+        """The mean probability of the likeliest category, of products that people have not labelled; None where there are none."""
+        guessed = self.products - self.stages["label"]
+        return self.sureness / guessed if guessed else None
 
     @property
     def stage(self) -> Stage | None:
@@ -74,35 +87,41 @@ def landscape(tags: Iterable[Tag], taxonomy: Taxonomy) -> dict[str, Region]:
     >>> found.products, found.coverage, found.confidence
     (2, 0.5, 0.75)
     """
-    found = {category: Region(category) for category in taxonomy}
+    lying: dict[str, list[Tag]] = {category: [] for category in taxonomy}
     for tag in tags:
-        place = place_of(tag, taxonomy)
-        if place is None:
-            continue
-        found[place].own += 1
-        for category in taxonomy.trail(place):
-            region = found[category]
-            region.products += 1
-            region.tagged += tag.category in taxonomy.index
-            region.backed_off += tag.category is not None and tag.category not in taxonomy.index
-            region.sureness += tag.score
-            region.stages[tag.stage] += 1
+        if (place := place_of(tag, taxonomy)) is not None:
+            lying[place].append(tag)
+    found = {category: Region(category, own=len(there)) for category, there in lying.items()}
+    for place, there in lying.items():
+        tagged = sum(tag.category in taxonomy.index for tag in there)
+        theirs = Region(
+            place,
+            products=len(there),
+            tagged=tagged,
+            backed_off=sum(tag.category is not None for tag in there) - tagged,
+            sureness=sum(tag.score for tag in there if tag.stage != "label"),
+            stages=Counter(tag.stage for tag in there),
+        )
+        _add(found, theirs, taxonomy)
     return found
 
 
 def judge(regions: dict[str, Region], tags: Sequence[Tag], right: Sequence[bool], taxonomy: Taxonomy) -> None:
     """Add to the regions what gold says: of each of some products its tag, and whether that is the gold category or one above it."""
+    judged: dict[str, list[bool]] = {}
     for tag, is_right in zip(tags, right, strict=True):
-        place = place_of(tag, taxonomy)
-        for category in taxonomy.trail(place) if place is not None and tag.category is not None else ():
-            regions[category].judged += 1
-            regions[category].right += bool(is_right)
+        if tag.category is not None and (place := place_of(tag, taxonomy)) is not None:
+            judged.setdefault(place, []).append(is_right)
+    for place, theirs in judged.items():
+        _add(regions, Region(place, judged=len(theirs), right=sum(theirs)), taxonomy)
 
 
 def whole(roots: Iterable[Region]) -> Region:
     """Return the region of all products, from those of the roots."""
-    found = Region("")
-    for root in roots:
-        for name in ("products", "tagged", "backed_off", "sureness", "stages", "judged", "right"):
-            setattr(found, name, getattr(found, name) + getattr(root, name))
-    return found
+    return sum(roots, Region(""))
+
+
+def _add(regions: dict[str, Region], more: Region, taxonomy: Taxonomy) -> None:
+    """Add products to the region of their category, and to those of all above it on its path."""
+    for category in taxonomy.trail(more.category):
+        regions[category] += more

@@ -10,7 +10,7 @@ from typing import Final
 from fewtag.errors import ModelError
 from fewtag.models.encoder import SentenceEncoder
 from fewtag.models.lm.served import find_served, is_address
-from fewtag.models.presets import Preset
+from fewtag.models.presets import Preset, presets_for
 from fewtag.models.source import PRODUCT_ENCODER, Source, locate
 from fewtag.prompts import Prompt
 from fewtag.store import ModelIdentity
@@ -59,7 +59,10 @@ class Parts:
         else:
             encoder = f"encoder: character n-grams of the catalogue alone, as no encoder of this preset speaks '{language}'"
         said = [encoder, f"language model: {self.lm.name}" if self.lm else "language model: none, encoder scores decide alone"]
-        return [*said, FIRST_PASS] if self.encoder and self.encoder.source.name == PRODUCT_ENCODER and not self.lm else said
+        if not self.encoder:
+            others = " or ".join(f"`--preset {name}`" for name in presets_for(language))
+            return [*said, f"an encoder that does comes with {others}, from the Hugging Face hub"]
+        return [*said, FIRST_PASS] if self.encoder.source.name == PRODUCT_ENCODER and not self.lm else said
 
     @property
     def revisions(self) -> dict[str, str]:

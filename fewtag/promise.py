@@ -7,13 +7,15 @@ are tested in an order that was fixed without a look at who is right, and each t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Verdict = Literal["kept", "never", "without", "wrong", "few"]
 
 DOUBT: Final = 0.1
 """How often, at most, labels drawn by chance may prove a precision that does not hold."""
@@ -25,6 +27,15 @@ SLACK: Final = 3
 """The first start has so many answers that the wrong ones which are allowed, divided by this, would still be proof."""
 FEWEST: Final = 20
 """Fewer answers say nothing of how many labels a proof needs."""
+TOLD: Final[Mapping[Verdict, str]] = {
+    "kept": "{labels:,} labels held out prove it at a level of {level:.3f}, with {certainty:.0%} confidence as far as categories are as "
+    "frequent as they seem",
+    "never": "no number of labels can prove that so little is wrong",
+    "without": "there are no labels to hold out, and {lacking:,} or more are needed",
+    "wrong": "of {labels:,} labels held out too many are wrong at every level, and more labels may help{where}",
+    "few": "{labels:,} labels held out are too few, and about {lacking:,} more may do{where}",
+}
+"""What a promise says of its verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +59,28 @@ class Promise:
         return self.precision if self.level is None else self.level
 
     @property
-    def impossible(self) -> bool:
-        """Whether so few answers may be wrong that no number of labels within reason proves it."""
-        return fewest(self.precision) is None
+    def verdict(self) -> Verdict:
+        """Whether the precision is proven (`kept`), or why not: so few answers may be wrong that no number of labels within reason proves
+        it, none were held out, too many of them are wrong at every level, or they are too few.
+
+        >>> Promise(0.9, level=0.7, labels=200).verdict, Promise(1.0).verdict, Promise(0.9, labels=30, lacking=70).verdict
+        ('kept', 'never', 'few')
+        """
+        if self.level is not None:
+            return "kept"
+        if fewest(self.precision) is None:
+            return "never"
+        if not self.labels:
+            return "without"
+        return "wrong" if self.lacking is None else "few"
 
     def __str__(self) -> str:
-        if self.level is None:
-            return (
-                f"Precision {self.precision:g} is not proven: {self._lack}. Tags go by what the models hold likely, at {self.precision:g}."
-            )
-        rest = f" It is not for categories that none of these is of, about {self.unknown:.0%} of the products." if self.unknown else ""
-        proof = f"{self.labels:,} labels held out prove it at a level of {self.level:.3f}, with {1 - DOUBT:.0%} confidence"
-        proof += " as far as categories are as frequent as they seem"
-        return f"Precision {self.precision:g} is promised: {proof}.{rest}"
-
-    @property
-    def _lack(self) -> str:
         where = f", most of all in {self.branch}" if self.branch else ""
-        if self.impossible:
-            return "no number of labels can prove that so little is wrong"
-        if not self.labels:
-            return f"there are no labels to hold out, and {self.lacking:,} or more are needed"
-        if self.lacking is None:
-            return f"of {self.labels:,} labels held out too many are wrong at every level, and more labels may help{where}"
-        return f"{self.labels:,} labels held out are too few, and about {self.lacking:,} more may do{where}"
+        told = TOLD[self.verdict].format(where=where, certainty=1 - DOUBT, **asdict(self))
+        if self.level is None:
+            return f"Precision {self.precision:g} is not proven: {told}. Tags go by what the models hold likely, at {self.precision:g}."
+        rest = f" It is not for categories that none of these is of, about {self.unknown:.0%} of the products." if self.unknown else ""
+        return f"Precision {self.precision:g} is promised: {told}.{rest}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,8 @@ class Holding:
         said = f"Alternatives are the categories that hold {self.mass:.3g} of the probability together"
         if not self.labels:
             return f"{said}; labels are too few to say for how many products the right one is among them."
-        return f"{said}, so that the right one is among them for {self.share:.0%} of the products, as {self.labels:,} labels held out tell."
+        among = f"the right one is among them for {self.share:.0%} of the products or more"
+        return f"{said}, so that {among}, as {self.labels:,} labels held out tell."
 
 
 def doubt(answers: float, wrong: float, precision: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,21 +23,34 @@ from fewtag.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class CategoryStatus:
-    """How many products a category has been given for itself, and with what mean confidence."""
+    """How many products a category has been given for itself, and how sure models are of them on average; None where people gave all."""
 
     category: str
     path: str
     tags: int
-    confidence: float
+    confidence: float | None
 
 
 class Tally(NamedTuple):
-    """How many products there are, and how many of them are tagged with an assignable category, with one above, or not at all."""
+    """How many products there are, and how many of them are tagged with an assignable category, with one above, or not at all.
+
+    Of those that are tagged, `labelled` have it from people, and not from a model.
+
+    >>> print(Tally(9, 5, 1, 3)), print(Tally(9, 5, 1, 3, labelled=2))
+    5 tagged, 1 backed off to a parent, 3 left open
+    5 tagged (2 of them by their labels), 1 backed off to a parent, 3 left open
+    (None, None)
+    """
 
     products: int
     tagged: int
     backed_off: int
     abstained: int
+    labelled: int = 0
+
+    def __str__(self) -> str:
+        by_people = f" ({self.labelled} of them by their labels)" if self.labelled else ""
+        return f"{self.tagged} tagged{by_people}, {self.backed_off} backed off to a parent, {self.abstained} left open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +95,7 @@ class Consulted:
 class Status:
     """The latest bootstrap, and the tags and labels that hold now; of `labels`, `conflicts` products have some that contradict others.
 
+    Of the `tagged` products, `labelled` have their tag from people, and not from a model.
     `finished` is None while a run is under way, or where it was interrupted; `voices` are stage, model and how many tags they gave,
     and `training` is what the last training came to, as `Training` (`training.py`) has it; None where there was none.
     `branches` tell of it root by root; `waiting` is how many labels were given or taken back since. `models` says in
@@ -106,6 +120,12 @@ class Status:
     models: tuple[str, ...] = ()
     consulted: Consulted | None = None
     promise: Promise | None = None
+    labelled: int = 0
+
+    @property
+    def tally(self) -> Tally:
+        """How many products there are, and what became of them."""
+        return Tally(self.products, self.tagged, self.backed_off, self.abstained, self.labelled)
 
 
 def read_status(workspace: Workspace) -> Status:
@@ -132,6 +152,15 @@ def columns_of(run: Row[Any], workspace: Workspace) -> Columns:
     """Return where a bootstrap's catalogue lies and what its columns are; it was noted from the workspace's own folder on."""
     columns = Columns(**json.loads(run.settings)["columns"])
     return replace(columns, file=columns.file and str(workspace.root.resolve().parent / columns.file))
+
+
+def last_precision(workspace: Workspace) -> float | None:
+    """Return the precision that a workspace's last bootstrap or training asked for; None where there was none."""
+    if not workspace.ledger.is_file():
+        return None
+    with Ledger.open(workspace.ledger) as ledger:
+        run = ledger.last_run(*SWEEPS)
+    return float(json.loads(run.settings)["precision"]) if run else None
 
 
 def taxonomy_file_of(run: Row[Any], workspace: Workspace) -> Path | None:
@@ -164,7 +193,8 @@ def status_of(ledger: Ledger, taxonomy: Taxonomy, training: dict[str, Any] | Non
     """Gather the status from a ledger in which a bootstrap has run."""
     run = ledger.last_run(*SWEEPS)
     assert run is not None
-    settings, counts = json.loads(run.settings), ledger.counts()
+    settings, counts, voices = json.loads(run.settings), ledger.counts(), ledger.voices()
+    found = _tally(counts, voices, taxonomy)
     said = standing(ledger.label_rows(), taxonomy)
     rows = [
         CategoryStatus(category, taxonomy.path(category) if category in taxonomy else category, count, confidence)
@@ -176,22 +206,26 @@ def status_of(ledger: Ledger, taxonomy: Taxonomy, training: dict[str, Any] | Non
         taxonomy.name,
         run.started,
         run.finished,
-        *_tally(counts, taxonomy),
+        found.products,
+        found.tagged,
+        found.backed_off,
+        found.abstained,
         len(said.held),
         len(said.conflicts),
-        tuple(ledger.voices()),
+        tuple(voices),
         training,
         tuple(_branch(each, taxonomy) for each in training["branches"]) if training else (),
         tuple(rows),
         models=tuple(settings.get("models", ())),
         consulted=Consulted(**settings["consulted"]) if settings.get("consulted") else None,
         promise=Promise(**settings["promise"]) if settings.get("promise") else None,
+        labelled=found.labelled,
     )
 
 
 def tally(ledger: Ledger, taxonomy: Taxonomy) -> Tally:
     """Count the tags that hold by what became of their products."""
-    return _tally(ledger.counts(), taxonomy)
+    return _tally(ledger.counts(), ledger.voices(), taxonomy)
 
 
 def subtree_counts(counts: Mapping[str, int], taxonomy: Taxonomy) -> dict[str, int]:
@@ -214,8 +248,9 @@ def _branch(about: Mapping[str, Any], taxonomy: Taxonomy) -> BranchStatus:
     return BranchStatus(path, about["labels"], rungs, about["held_out"], tuple(about["f1"]), about["reason"], label)
 
 
-def _tally(counts: Mapping[str | None, tuple[int, float]], taxonomy: Taxonomy) -> Tally:
+def _tally(counts: Mapping[str | None, tuple[int, float | None]], voices: Iterable[tuple[str, str, int]], taxonomy: Taxonomy) -> Tally:
     products = sum(count for count, _ in counts.values())
     abstained, _ = counts.get(None, (0, 0.0))
     tagged = sum(count for category, (count, _) in counts.items() if category in taxonomy.index)
-    return Tally(products, tagged, products - abstained - tagged, abstained)
+    labelled = sum(count for stage, _, count in voices if stage == "label")
+    return Tally(products, tagged, products - abstained - tagged, abstained, labelled)

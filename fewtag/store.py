@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from sqlalchemy import URL, Connection, Engine, Row, create_engine, event, func, insert, inspect, make_url, select
+from sqlalchemy import URL, Connection, Engine, Row, case, create_engine, event, func, insert, inspect, make_url, select
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from fewtag import __version__
@@ -185,12 +185,14 @@ class Ledger:
         with self._reading() as connection:
             return [_stored(row) for row in connection.execute(_PROVENANCE.where(tags.c.run_id == run.id).order_by(tags.c.seq))]
 
-    def counts(self) -> dict[str | None, tuple[int, float]]:
-        """Return, for every category that a latest tag names (None: abstained), how many do and their mean confidence."""
+    def counts(self) -> dict[str | None, tuple[int, float | None]]:
+        """Return, for every category that a latest tag names (None: abstained), how many do and how sure models are of theirs on average.
+
+        Labels are sure by themselves, and left out of the average: it is None where there is nothing else.
+        """
         with self._reading() as connection:
-            query = (
-                select(tags.c.category, func.count(), func.avg(tags.c.confidence)).where(tags.c.seq.in_(_LATEST)).group_by(tags.c.category)
-            )
+            by_models = func.avg(case((tags.c.stage != "label", tags.c.confidence)))
+            query = select(tags.c.category, func.count(), by_models).where(tags.c.seq.in_(_LATEST)).group_by(tags.c.category)
             return {category: (count, mean) for category, count, mean in connection.execute(query)}
 
     def voices(self) -> list[tuple[str, str, int]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from fewtag.core import Product, Tag
 from fewtag.progress import bar
-from fewtag.status import tally
+from fewtag.status import Tally, tally
 from fewtag.store import Ledger, ModelIdentity
 from fewtag.taxonomy import Taxonomy
 
@@ -20,8 +20,9 @@ from fewtag.taxonomy import Taxonomy
 class Outcome:
     """What a bootstrap came to: how many products it tagged with an assignable category, with one above, or not at all.
 
-    `unchanged` says that an earlier run had done all of it, `resumed_at` how many products an interrupted one had, and `relearnt` that
-    what labels teach had to be learnt anew, quickly, as the categories or the models are others.
+    `labelled` of the tagged ones have it from people. `unchanged` says that an earlier run had done all of it, `resumed_at` how many
+    products an interrupted one had, and `relearnt` that what labels teach had to be learnt anew, quickly, as the categories or the
+    models are others.
     """
 
     products: int
@@ -31,9 +32,11 @@ class Outcome:
     resumed_at: int = 0
     unchanged: bool = False
     relearnt: bool = False
+    labelled: int = 0
 
     def __str__(self) -> str:
-        return f"{self.products} products: {self.tagged} tagged, {self.backed_off} backed off to a parent, {self.abstained} left open"
+        found = Tally(self.products, self.tagged, self.backed_off, self.abstained, self.labelled)
+        return f"{self.products} {'product' if self.products == 1 else 'products'}: {found}"
 
     @property
     def mostly_open(self) -> bool:
@@ -56,7 +59,7 @@ class Sweep:
     ) -> Outcome:
         """Tag the whole catalogue, or what an interrupted run of the same has left of it; `tagged` gives tags in batches, in order."""
         if ledger.has_swept(self.fingerprint):
-            return Outcome(*tally(ledger, taxonomy.primary), unchanged=True)
+            return Outcome(**tally(ledger, taxonomy.primary)._asdict(), unchanged=True)
         run = ledger.start_run(self.kind, self.fingerprint, taxonomy.version, self.seed, self.settings)
         resumed_at = ledger.tagged_count(run) if run.resumed else 0
         with bar("tagging", len(catalogue) - resumed_at) as done:
@@ -64,4 +67,4 @@ class Sweep:
                 ledger.add_tags(run, self.model, tags)
                 done.update(len(tags))
         ledger.finish_run(run)
-        return Outcome(*tally(ledger, taxonomy.primary), resumed_at)
+        return Outcome(**tally(ledger, taxonomy.primary)._asdict(), resumed_at=resumed_at)

@@ -20,7 +20,7 @@ from fewtag.catalogue import as_products, bare_products, has_ids, read_catalogue
 from fewtag.catalogue_file import Columns
 from fewtag.core import Product, Tag
 from fewtag.course import Plan
-from fewtag.decide import PRECISION, decide, prediction_sets
+from fewtag.decide import PRECISION, prediction_sets
 from fewtag.errors import CatalogueError, FewtagError, LabelError
 from fewtag.evaluation import Evaluation, evaluate
 from fewtag.explanation import Explanation, explain
@@ -40,7 +40,7 @@ from fewtag.promise import Holding, Promise
 from fewtag.propagation import Propagation, spread_labels, take_back_spread
 from fewtag.report.findings import Findings, Measured, gather
 from fewtag.score_sheet import Scores, Sheet
-from fewtag.status import Consulted, columns_of, noted_place, taxonomy_file_of
+from fewtag.status import Consulted, columns_of, last_precision, noted_place, taxonomy_file_of
 from fewtag.store import SWEEPS, Ledger, StoredTag
 from fewtag.sweep import Outcome, Sweep
 from fewtag.tagger_folder import TAXONOMY, SavedTagger, is_saved, read_saved, replacing_folder, whole, write_saved
@@ -60,8 +60,8 @@ class Tagger:
     """Tags products with the categories of a taxonomy.
 
     `preset` names the models, or is a `ModelSettings` that replaces some of a preset's parts. Where a category is not sure enough for
-    `precision`, a tag backs off to one above, or to none; `promise` says whether labels prove that precision. `workspace` is a `.fewtag`
-    folder; without one, a temporary folder serves.
+    `precision`, a tag backs off to one above, or to none; `promise` says whether labels prove that precision. None is what it was in
+    the workspace's last bootstrap, or 0.9. `workspace` is a `.fewtag` folder; without one, a temporary folder serves.
     """
 
     def __init__(
@@ -70,13 +70,14 @@ class Tagger:
         *,
         preset: str | ModelSettings = "embedded",
         prompt: str | None = None,
-        precision: float = PRECISION,
+        precision: float | None = None,
         seed: int = 0,
         workspace: str | Path | None = None,
     ) -> None:
         """Take the settings, and raise FewtagError for one that is wrong; the models are found when they are first needed."""
-        _must_be_a_share("precision", precision)
-        self.taxonomy, self.precision, self.seed = taxonomy, precision, seed
+        if precision is not None:
+            _must_be_a_share("precision", precision)
+        self.taxonomy, self.seed = taxonomy, seed
         self.settings = ModelSettings(preset=preset) if isinstance(preset, str) else preset
         find = partial(Parts.find, resolve(self.settings), prompt, taxonomy.language)
         self.prompt = prompt
@@ -87,6 +88,7 @@ class Tagger:
         """How many categories of the taxonomy's file have no id of their own."""
         self.workspace = Workspace(Path(workspace)) if workspace else Workspace.temporary(self)
         self.workspace.is_there()  # one that a newer fewtag made is refused now rather than after the work
+        self.precision = precision or last_precision(self.workspace) or PRECISION
         self.propagation = Propagation()
         """What the last propagation came to."""
         self._learner = Learner(taxonomy, self.workspace, seed, find)
@@ -307,19 +309,22 @@ class Tagger:
 
         Raises WorkspaceError where nothing was tagged yet, LabelError as `evaluate` does, CatalogueError where the catalogue is gone.
         """
+        products = bare_products(self.columns.file, self.columns) if self.columns.file else None  # one that is gone fails before the work
         measured = Measured(gold, *self._measured(gold.products, gold.categories)) if gold else None
-        products = self.products() if self.columns.file else None
         return gather(self.workspace, self.taxonomy.primary, products, self.second_opinion(), measured)
 
     def explain(self, product: Product | str, shortlist: int = 5) -> Explanation:
         """Return why a product is tagged as it is: what the rungs say of likely categories, its words, and labelled products like it.
 
+        A text that is the id of a product which the workspace has tagged stands for that product of the catalogue.
         Each of its words is left out once to see what changes, so that a language model may be asked some forty times.
         """
-        [product] = as_products([product], self.columns)
         self._learner.must_be_fitted()
         with Ledger.open(self.workspace.ledger) as ledger:
             held = standing(ledger.label_rows(), self.taxonomy).held
+            if isinstance(product, str) and self.columns.file and ledger.history(product):
+                product = self.product(product)
+        [product] = as_products([product], self.columns)
         return explain(product, self._ladder, self.promise.decides, shortlist, held)
 
     def products(self) -> Iterator[Product]:
@@ -436,13 +441,9 @@ class Tagger:
         level = self.promise.decides
         for batch in self._batches(products):
             probabilities = self._probabilities(batch)
-            tags = self._tags(batch, probabilities, level)
+            tags = self._ladder.decide(batch, probabilities, level)
             sets = [] if mass is None else prediction_sets(probabilities, self.taxonomy.primary, mass)
             yield [replace(tag, alternatives=each) for tag, each in zip(tags, sets, strict=True)] if sets else tags
-
-    def _tags(self, batch: Sequence[Product], probabilities: Probabilities, level: float) -> list[Tag]:
-        ids = [product.id for product in batch]
-        return decide(ids, probabilities, self.taxonomy.primary, level, self._ladder.stages)
 
     def _probabilities(self, batch: Sequence[Product]) -> Probabilities:
         self._learner.must_be_fitted()
@@ -488,7 +489,7 @@ class Tagger:
             for batch in self._batches(asked):
                 products, gold = zip(*batch, strict=True)
                 probabilities = self._probabilities(products)
-                tags += self._tags(products, probabilities, level)
+                tags += self._ladder.decide(products, probabilities, level)
                 scores.append(Scores.of(probabilities, gold, self.taxonomy.primary))
                 done.update(len(batch))
         return Sheet(tags, [truth for _, truth in asked], Scores.joined(scores), self.taxonomy.primary)

@@ -52,7 +52,7 @@ def read_saved(place: Path) -> SavedTagger:
     try:
         text = (place / ABOUT).read_bytes()
     except FileNotFoundError:
-        mend = "run `fewtag bootstrap` (again), or name a folder that `Tagger.save` wrote"
+        mend = "run `fewtag bootstrap TAXONOMY`, or name a folder that `Tagger.save` wrote"
         raise WorkspaceError("there is no tagger here", mend=mend, where=place) from None
     except OSError as error:
         problem = f"the tagger cannot be read: {error.strerror or error}"

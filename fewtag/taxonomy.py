@@ -247,7 +247,8 @@ class Taxonomy:
         if meant:
             raise TaxonomyError(f"'{text}' may mean {', '.join(meant)}", mend="write the id or the full path")
         otherwise = "write an id, a full path or a unique name of the taxonomy"
-        mend = did_you_mean(_folded(text), self._meanings, otherwise, lambda near: self._meanings[near][0])
+        known = self._words | self._meanings
+        mend = did_you_mean(_folded(text), known, otherwise, lambda near: known[near][0])
         raise TaxonomyError(f"there is no category '{text}'", mend=mend)
 
     def doubts(self) -> list[str]:
@@ -364,6 +365,15 @@ class Taxonomy:
             for word in dict.fromkeys(_folded(each) for each in (category.name, *category.aliases)):
                 names[word] = (*names.get(word, ()), node)
         return names | paths
+
+    @cached_property
+    def _words(self) -> dict[str, tuple[str, ...]]:
+        """What each word of a longer name hints at."""
+        found: dict[str, tuple[str, ...]] = {}
+        for node, category in self._categories.items():
+            for word in re.findall(r"\w+", _folded(category.name)):
+                found[word] = (*found.get(word, ()), node)
+        return found
 
     def _build(self) -> nx.DiGraph[str]:
         graph: nx.DiGraph[str] = nx.DiGraph()

@@ -86,10 +86,26 @@ def with_bars(work: Callable[..., T], *arguments: Any) -> T:
         return work(*arguments)
 
 
+def many(count: int, noun: str, nouns: str = "") -> str:
+    """Say how many there are.
+
+    >>> many(1, "label"), many(2, "label"), many(0, "category", "categories")
+    ('1 label', '2 labels', '0 categories')
+    """
+    return f"{count} {noun if count == 1 else nouns or noun + 's'}"
+
+
 def talk(*lines: str) -> None:
     """Say something to the person at the terminal."""
     for line in lines:
         typer.echo(line, err=True)
+
+
+def bootstrap_of(tagger: Tagger) -> str:
+    """Return the command that bootstraps a tagger anew, with its taxonomy's file as one would write it here."""
+    if tagger.file is None:
+        return "fewtag bootstrap TAXONOMY"
+    return f"fewtag bootstrap {tagger.file.relative_to(Path.cwd()) if tagger.file.is_relative_to(Path.cwd()) else tagger.file}"
 
 
 def talk_of_doubts(tagger: Tagger, shown: int) -> None:
@@ -103,11 +119,11 @@ def talk_of_doubts(tagger: Tagger, shown: int) -> None:
 def talk_of_changed_taxonomy(tagger: Tagger) -> None:
     """Say where the taxonomy's file is no longer what the tagger was made from."""
     if tagger.is_outdated():
-        talk(f"Mind: {tagger.file} has changed since, and this goes by what it said then: run `fewtag bootstrap {tagger.file}`.")
+        talk(f"Mind: {tagger.file} has changed since, and this goes by what it said then: run `{bootstrap_of(tagger)}`.")
 
 
 def talk_of_lost_labels(tagger: Tagger) -> None:
     """Say which labels nothing can be learnt from any more."""
     if lost := tagger.lost_labels:
         gone = ", ".join(sorted(lost)[:SHOWN_LOST])
-        talk(f"Mind: {lost.total()} labels are left aside, as their categories are gone or assignable no more: {gone}")
+        talk(f"Mind: {many(lost.total(), 'label')} left aside, of categories that are gone or assignable no more: {gone}")

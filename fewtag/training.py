@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,30 @@ from fewtag.taxonomy import Taxonomy
 
 BELIEF: Final = 4.0
 """What a branch shows counts in each of its categories as much as so many labels of its own."""
+LEAST_GAIN: Final = 0.005
+"""Less than that is written as no point at all."""
+
+
+class Effect(NamedTuple):
+    """What labels do where they are: there are none, too few to hold some out, or they gain, lose or do neither, which may be `chance`."""
+
+    kind: Literal["none", "few", "same", "gain", "lose"]
+    chance: bool = False
+
+    @classmethod
+    def of(cls, labels: int, held_out: int, gain: float) -> Self:
+        """Judge by the change in the share of right ones among labels that were held out.
+
+        >>> Effect.of(400, 400, -0.1), Effect.of(9, 4, 0.25)
+        (Effect(kind='lose', chance=False), Effect(kind='gain', chance=True))
+        """
+        if not labels:
+            return cls("none")
+        if not held_out:
+            return cls("few")
+        if abs(gain) < LEAST_GAIN:
+            return cls("same")
+        return cls("gain" if gain >= 0 else "lose", not tells(gain, held_out))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +179,11 @@ class Judged:
 
 
 def _reason(labels: int, held_out: int, gain: float) -> str:
-    if not labels:
-        return "no labels yet"
-    if not held_out:
-        return "too few labels to hold some out"
-    change = f"labels {'gain' if gain >= 0 else 'lose'} {abs(100 * gain):.0f} points on {held_out} held out"
-    return change if tells(gain, held_out) else f"{change}, which may be chance"
+    effect = Effect.of(labels, held_out, gain)
+    change = f"labels {effect.kind} {abs(100 * gain):.0f} points on {held_out} held out"
+    same = f"with labels as many are right as without, of {held_out} held out"
+    told = {"none": "no labels yet", "few": "too few labels to hold some out", "same": same}.get(effect.kind, change)
+    return f"{told}, which may be chance" if effect.chance else told
 
 
 def tells(gain: float, held_out: int) -> bool:

@@ -8,9 +8,10 @@ from typing import Final
 
 import numpy as np
 
-from fewtag.blend import Array
 from fewtag.core import Label, Product
 from fewtag.label_file import id_of_text
+from fewtag.models import Probabilities
+from fewtag.models.calibrate import TINY, log_softmax
 from fewtag.taxonomy import Taxonomy
 
 A_PERSONS_WORD: Final = 50.0
@@ -40,14 +41,31 @@ class Verdicts:
                 said.has_not.setdefault(keys[label.product_id], []).extend(taxonomy.index[each] for each in below if each in taxonomy.index)
         return said
 
-    def __call__(self, products: Sequence[Product], log_probabilities: Array) -> Array:
-        """Return log-probabilities, (n, n_classes), that what people said of the very products outweighs."""
+    def __call__(self, products: Sequence[Product], probabilities: Probabilities) -> Probabilities:
+        """Return probabilities, (n, n_classes), that what people said of the very products outweighs; the others' stay as they are."""
+        heard = probabilities.copy()
         for row, product in enumerate(products if self.has or self.has_not else ()):
-            for key in (_key(product), _key(Product(id_of_text(product.text), product.text))):
-                log_probabilities[row, self.has_not.get(key, [])] -= np.float32(A_PERSONS_WORD)
-                if key in self.has:
-                    log_probabilities[row, self.has[key]] += np.float32(A_PERSONS_WORD)
-        return log_probabilities
+            for key in _keys(product):
+                if key in self.has or key in self.has_not:
+                    said = np.log(heard[row : row + 1] + np.float32(TINY))
+                    said[:, self.has_not.get(key, [])] -= np.float32(A_PERSONS_WORD)
+                    if key in self.has:
+                        said[:, self.has[key]] += np.float32(A_PERSONS_WORD)
+                    heard[row] = np.exp(log_softmax(said))
+        return heard
+
+    def settle(self, product: Product) -> bool:
+        """Return whether people have said what a product is, so that no model decides.
+
+        >>> Verdicts({_key(Product("1", "Earl Grey")): 0}).settle(Product("1", "Earl Grey"))
+        True
+        """
+        return bool(self.has) and any(key in self.has for key in _keys(product))
+
+
+def _keys(product: Product) -> tuple[str, str]:
+    """Return what a product is known by: itself, and its text alone."""
+    return _key(product), _key(Product(id_of_text(product.text), product.text))
 
 
 def _key(product: Product) -> str:

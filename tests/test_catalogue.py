@@ -25,8 +25,8 @@ from fewtag.catalogue_file import MAX_CELL, Columns
 from fewtag.core import Product
 from fewtag.errors import CatalogueError
 
-EXPORT = "export the catalogue again"
-ENCODING = "name the right one with `catalogue: {encoding: ...}`, for instance utf-8, utf-16-le, gb18030 or cp1252"
+EXPORT = "export it again"
+ENCODING = "save it as UTF-8, or name a catalogue's encoding with `catalogue: {encoding: ...}`, such as utf-16-le, gb18030 or cp1252"
 FILL = "fill the columns that `text` names, or delete the row"
 
 
@@ -463,8 +463,8 @@ KNOWN = "name a file that ends in .csv, .tsv, .csv.gz, .tsv.gz, .jsonl, .ndjson,
         ("here.csv/none.csv", f"here.csv/none.csv: {NO_SUCH}"),
         ("here.xlsx", f"here.xlsx: 'here.xlsx' is of no known kind -> {KNOWN}"),
         ("here", f"here: 'here' is of no known kind -> {KNOWN}"),
-        ("folder.csv", "folder.csv: this is a folder -> name the catalogue's file within it"),
-        ("folder", "folder: this is a folder -> name the catalogue's file within it"),
+        ("folder.csv", "folder.csv: this is a folder -> name a file within it"),
+        ("folder", "folder: this is a folder -> name a file within it"),
         (f"{'a' * 300}.csv", f"{'a' * 300}.csv: the file cannot be read: File name too long -> check that it is whole"),
     ],
 )

@@ -42,11 +42,13 @@ BY_HAND = {
     "A11": "towels",
     "A12": "towels",
 }
-ALL_TAGGED = {"products": 12, "tagged": 12, "backed_off": 0, "abstained": 0, "resumed_at": 0, "unchanged": False, "relearnt": False}
+ALL_TAGGED = {"products": 12, "tagged": 12, "backed_off": 0, "abstained": 0, "labelled": 0}
+ALL_TAGGED |= {"resumed_at": 0, "unchanged": False, "relearnt": False}
 VOICES = [
     "小店: 8 categories, 6 of them assignable, in language 'zh'",
     "encoder: character n-grams of the catalogue alone, as no encoder of this preset speaks 'zh'",
     "language model: none, encoder scores decide alone",
+    "an encoder that does comes with `--preset multilingual` or `--preset chinese`, from the Hugging Face hub",
 ]
 IDS_MADE = "2 categories had no id; the ids made from their paths now stand in taxonomy.yaml"
 NEXT = "Next: `fewtag status` shows the categories, `fewtag explain PRODUCT_ID` one product, `fewtag export -o FILE` writes all tags."
@@ -73,6 +75,20 @@ def stored(root: Path = Path(".fewtag")) -> list[StoredTag]:
 def python(code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """Run Python in a process of its own."""
     return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, check=False, env=os.environ | environment)
+
+
+def test_a_stop_while_the_command_line_loads_or_after_its_end_leaves_no_traceback() -> None:
+    stopped = """
+import atexit, signal, sys, types
+class Loading(types.ModuleType):
+    def __getattr__(self, name): raise KeyboardInterrupt
+sys.modules["fewtag.cli"] = Loading("fewtag.cli")
+atexit.register(lambda: print(signal.getsignal(signal.SIGINT).name))
+from fewtag.__main__ import main
+main()
+"""
+    found = python(stopped)
+    assert (found.returncode, found.stdout.split(), found.stderr.split()) == (130, [b"SIG_IGN"], [b"Stopped."])
 
 
 def test_bootstrap_tags_every_product_and_says_what_it_listens_to(shop: Path, run: Run) -> None:
@@ -214,20 +230,24 @@ def test_train_learns_from_labels_and_says_what_came_of_it(tagged: Path, run: Ru
         assert run("label", "add", product_id, category, "--by", "ann").code == 0
     said = run("train", "--quick")
     assert said.code == 0
-    assert said.out == "12 products: 12 tagged, 0 backed off to a parent, 0 left open\n"
+    assert said.out == "12 products: 12 tagged (3 of them by their labels), 0 backed off to a parent, 0 left open\n"
     assert said.talk[0] == "Labels: 3, of 3 categories; the other 3 are guessed from their names"
-    told = re.fullmatch(r"few-shot speaks for 3 categories; of 3 labels held out, right without it (.{5}), with (.{5})", said.talk[1])
+    worth = r"it makes the truth of 3 labels held out (\d\.\d\d) times as likely; right without it (.{5}), with (.{5})"
+    told = re.fullmatch(rf"few-shot speaks for 3 categories; {worth}", said.talk[1])
     assert told
-    assert {each.tag.product_id: each.tag.stage for each in stored()}["A8"] == "few-shot"
+    assert {each.tag.product_id: each.tag.stage for each in stored()}["A8"] == "label"
     again = run("train", "--quick")
     assert again.talk[2] == "Nothing has changed since the last training, and nothing was tagged anew."
     assert json.loads(run("train", "--quick", "--json").out)["training"]["warm"] == 3
     lines = run("status").out.splitlines()
+    assert lines[1].startswith("12 tagged (3 of them by their labels), 0 backed off")
+    assert "3 by label" in lines
     assert any("by few-shot" in line for line in lines)
     place = lines.index(" labels        F1 held out  branch: rungs; reason; what would help most")
     assert [line.split()[0] for line in lines[place + 1 : place + 3]] == ["2", "1"]
-    reason = r"日用: \d few-shot, \d zero-shot; labels (gain|lose) \d+ points on 2 held out, which may be chance; label \w+ > .+%"
-    assert re.search(reason, lines[place + 1])
+    gained = r"labels (gain|lose) \d+ points on 2 held out, which may be chance"
+    reason = rf"(with labels as many are right as without, of 2 held out|{gained})"
+    assert re.search(rf"日用: \d few-shot, \d zero-shot; {reason}; label \w+ > .+%", lines[place + 1])
 
 
 def test_propagate_shows_keeps_and_takes_back(shop: Path, run: Run) -> None:
@@ -273,7 +293,7 @@ def test_propagate_shows_keeps_and_takes_back(shop: Path, run: Run) -> None:
         (shown[1]["product_id"], "True", "bob"),
     ]
     assert run("label", "undo", "--run", "4").out == "2 labels taken back\n"
-    assert run("propagate", "--undo", "3").out == f"{count} products have the tags again that they had before run 3\n"
+    assert run("propagate", "--undo", "3").out == f"Tagged again as before run 3: {count} products\n"
     assert "neighbours" not in run("status").out
 
 
@@ -290,18 +310,19 @@ def test_status_shows_the_run_and_the_categories(tagged: Path, run: Run) -> None
     lines = said.out.splitlines()
     assert lines[0].startswith("小店: 12 products in a run of 20")
     assert ", finished 20" in lines[0]
-    assert lines[1:8] == [
+    assert lines[1:9] == [
         "12 tagged, 0 backed off to a parent, 0 left open; 0 labels",
         "12 by zero-shot (character n-grams)",
         "encoder: character n-grams of the catalogue alone, as no encoder of this preset speaks 'zh'",
         "language model: none, encoder scores decide alone",
+        "an encoder that does comes with `--preset multilingual` or `--preset chinese`, from the Hugging Face hub",
         "Precision 0.9 is not proven: there are no labels to hold out, and 62 or more are needed. "
         "Tags go by what the models hold likely, at 0.9.",
         "",
         "   tags  confidence  category",
     ]
     paths = ["日用 > 毛巾", "日用 > 牙膏", "日用 > 香皂", "饮料 > 咖啡", "饮料 > 果汁", "饮料 > 茶叶"]
-    assert lines[8:] == [f"      2        1.00  {path}" for path in paths]
+    assert lines[9:] == [f"      2        1.00  {path}" for path in paths]
     assert said.talk == ["Next: `fewtag explain PRODUCT_ID`, or `fewtag tag FILE -o OUT` for other products."]
 
 
@@ -311,7 +332,7 @@ def test_status_shows_twenty_categories_and_says_how_many_more_there_are(shop: P
     (shop / "products.csv").write_text("title\n" + "".join(f"{name}{name}\n" for name in names), encoding="utf-8")
     assert run("bootstrap", "taxonomy.yaml", "--precision", "0.01").code == 0
     lines = run("status").out.splitlines()
-    assert len(lines) == 8 + 20 + 1
+    assert len(lines) == 9 + 20 + 1
     assert lines[-1] == "    ... and 3 more: `fewtag taxonomy show`, or --json"
     assert len(json.loads(run("status", "--json").out)["categories"]) == 23
 
@@ -341,7 +362,7 @@ def test_tag_prints_csv_where_no_file_is_named(tagged: Path, run: Run) -> None:
         ("N2", "soap", "日用 > 香皂"),
     ]
     assert json.loads(rows[0]["alternatives"])[0] == ["tea", float(rows[0]["confidence"])]
-    next_step = "Next: to keep tags of new products in the ledger, add them to the catalogue and `fewtag bootstrap` again."
+    next_step = "Next: to keep tags of new products in the ledger, add them to the catalogue, and `fewtag bootstrap taxonomy.yaml` again."
     assert said.talk == ["2 products written to standard output", next_step]
 
 
@@ -422,7 +443,7 @@ def test_train_says_that_the_taxonomy_has_been_edited_since(tagged: Path, run: R
     assert not run("train", "--quick").talk[0].startswith("Mind")
     file = tagged / "taxonomy.yaml"
     file.write_text(file.read_text(encoding="utf-8").replace("name: 香皂", "name: 肥皂"), encoding="utf-8")
-    told = f"Mind: {file} has changed since, and this goes by what it said then: run `fewtag bootstrap {file}`."
+    told = f"Mind: {file} has changed since, and this goes by what it said then: run `fewtag bootstrap taxonomy.yaml`."
     assert run("train", "--quick").talk[0] == told
     again = run("bootstrap", file)
     relearnt = "Categories or models have changed, and what labels teach was learnt anew, quickly: `fewtag train` may do better."
@@ -452,7 +473,7 @@ def test_labels_whose_category_is_gone_are_left_aside_and_said_to_be(tagged: Pat
     lines = file.read_text(encoding="utf-8").splitlines()
     place = next(number for number, line in enumerate(lines) if "id: towels" in line)
     file.write_text("\n".join([*lines[:place], *lines[place + 3 :]]) + "\n", encoding="utf-8")
-    told = "Mind: 1 labels are left aside, as their categories are gone or assignable no more: towels"
+    told = "Mind: 1 label left aside, of categories that are gone or assignable no more: towels"
     assert told in run("bootstrap", file).talk
     assert told in run("train").talk
 
@@ -511,12 +532,22 @@ def test_a_training_that_cannot_be_is_refused_with_a_mend(tagged: Path, run: Run
     assert (found.code, found.out, found.talk[-1]) == (2, "", f"Error: {said}")
 
 
+def test_a_precision_holds_until_another_is_asked_for(tagged: Path, run: Run) -> None:
+    assert run("bootstrap", "taxonomy.yaml", "--precision", "0.5").code == 0
+    said = run("bootstrap", "taxonomy.yaml")
+    assert "Asked for is a precision of 0.5, as the last time: `--precision` asks for another." in said.talk
+    assert "Nothing has changed since the last run: its tags stand." in said.talk
+    assert fewtag.Tagger.from_file("taxonomy.yaml", workspace=".fewtag").precision == 0.5
+    assert not any("as the last time" in line for line in run("bootstrap", "taxonomy.yaml", "--precision", "0.9").talk)
+    assert fewtag.Tagger.from_file("taxonomy.yaml", workspace=".fewtag").precision == 0.9
+
+
 def test_explain_says_where_the_ledger_says_something_else(tagged: Path, run: Run) -> None:
     edit("products.csv", "A3,速溶咖啡 30条,早安", "A3,红茶 茶叶,")
     lines = run("explain", "A3").out.splitlines()
     assert lines[1].startswith("-> 饮料 > 茶叶")
     assert lines[-2] == "The product's text, or what was learnt, has changed since the last bootstrap, which said:"
-    assert ": 饮料/咖啡, " in lines[-1]
+    assert ": 饮料 > 咖啡, " in lines[-1]
 
 
 def test_row_numbers_for_ids_are_doubted(shop: Path, run: Run) -> None:
@@ -546,12 +577,12 @@ def test_explain_shows_the_candidates_and_the_history(tagged: Path, run: Run) ->
     assert lines[4].startswith("      1.000")
     assert lines[4].endswith("  饮料 > 咖啡 (速溶咖啡)")
     assert len(lines[4:9]) == 5
-    assert lines[10] == "饮料 1.00 > 咖啡 1.00: tagged is the deepest that is 0.9 sure"
+    assert lines[10] == "饮料 1.00 > 咖啡 1.00: tagged is the deepest that is 0.9 sure, and much likelier than a guess"
     assert lines[12] == "without  the word; how likely 饮料 > 咖啡 is without it, with all 1.00"
     assert {line[9:] for line in lines[13 : lines.index("", 13)]} <= {"速溶", "溶咖", "咖啡", "30条", "早安"}
-    assert lines[-1].endswith(": 饮料/咖啡, 1.00 by zero-shot (character n-grams), run 1")
-    next_step = "Next: where this is wrong, `fewtag label add A3 CATEGORY`, or give the category more aliases and `fewtag bootstrap`."
-    assert said.talk == [next_step]
+    assert lines[-1].endswith(": 饮料 > 咖啡, 1.00 (zero-shot) in run 1 of character n-grams")
+    mend = "`fewtag label add A3 CATEGORY`, or give the category more aliases and `fewtag bootstrap taxonomy.yaml`"
+    assert said.talk == [f"Next: where this is wrong, {mend}."]
 
 
 def test_explain_prints_json_for_machines(tagged: Path, run: Run) -> None:
@@ -668,7 +699,7 @@ def test_an_import_that_is_taken_back_leaves_what_was_said_by_hand(tagged: Path,
     run("label", "import", "labels.csv", "--by", "ann")
     run("label", "add", "A1", "soap", "--not", "--by", "ann")
     assert [row[1] for row in labels(run)] == ["juice", "soap"]
-    assert run("label", "undo", "--run", "2").out == "1 labels taken back\n"
+    assert run("label", "undo", "--run", "2").out == "1 label taken back\n"
     assert [row[1] for row in labels(run)] == ["tea", "soap"]
 
 
@@ -717,8 +748,8 @@ def test_label_list_can_be_imported_again(tagged: Path, run: Run) -> None:
 def test_label_add_and_undo_speak_for_one_person(tagged: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("getpass.getuser", lambda: "ann")
     said = run("label", "add", "A1", "饮料 > 茶叶")
-    assert (said.code, said.out, said.talk) == (0, "1 labels: 1 new, 0 already there, 0 in conflict\n", [TRAIN])
-    assert run("label", "add", "A1", "tea").out == "1 labels: 0 new, 1 already there, 0 in conflict\n"
+    assert (said.code, said.out, said.talk) == (0, "1 label: 1 new, 0 already there, 0 in conflict\n", [TRAIN])
+    assert run("label", "add", "A1", "tea").out == "1 label: 0 new, 1 already there, 0 in conflict\n"
     said = run("label", "add", "A1", "juice", "--by", "bob")
     assert said.talk == ["In conflict: A1: ann says 饮料 > 茶叶, bob says 饮料 > 果汁", TRAIN]
     assert run("label", "add", "A1", "soap", "--not").out.endswith(" 0 in conflict\n")
@@ -781,7 +812,7 @@ def test_evaluate_prints_every_figure_with_its_interval(tagged: Path, run: Run) 
     assert "       1  饮料 > 茶叶 | 饮料 > 果汁: 1, 0" in lines
     assert [line.split()[0] + line.split()[-1] for line in lines[-2:]] == ["6饮料", "5日用"]
     assert said.talk == [
-        "1 products have no gold category and belong nowhere: a tag of theirs is wrong.",
+        "Without a gold category, so that any tag is wrong: 1 product.",
         "Next: -o FILE writes every product's gold and tag.",
     ]
 
@@ -810,7 +841,7 @@ def test_evaluate_leaves_out_what_was_learnt_from_and_the_ledger_alone(tagged: P
     assert run("train", "--quick").code == 0
     before = stored()
     said = run("evaluate", "gold.csv", "--json")
-    assert said.talk[0] == "3 products were learnt from and are left out, since they would flatter."
+    assert said.talk[0] == "Left out, since labels or examples of the same product or text were learnt from, and would flatter: 3 products."
     assert {name: json.loads(said.out)[name] for name in ("products", "learnt_from")} == {"products": 9, "learnt_from": 3}
     assert stored() == before
 
@@ -820,8 +851,8 @@ def test_evaluate_counts_gold_that_is_none(tagged: Path, run: Run) -> None:
     rows = "A1,tea,,ann\nA1,juice,,bob\nA2,tea,x,ann\nA3,饮料/咖啡,,ann\n"
     (tagged / "gold.csv").write_text(f"sku,category,not,source\n{rows}", encoding="utf-8")
     assert run("evaluate", "gold.csv").talk[:2] == [
-        "1 products are left out, as what is said of them contradicts itself.",
-        "1 products are left out, as nothing is said but what they are not.",
+        "Left out, as what is said of them contradicts itself: 1 product.",
+        "Left out, as nothing is said but what they are not: 1 product.",
     ]
 
 

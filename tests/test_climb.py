@@ -53,13 +53,17 @@ def test_a_rung_speaks_where_it_gains_and_not_where_it_is_wrong() -> None:
     assert step.speaks == (True, True, False)
     assert step.accuracy > step.below == right(voice((0.6, 0.6, 0.6), 1), GOLD)
     assert stages([step], 3) == ("few-shot", "few-shot", "zero-shot")
+    given, rows = held((1.0, 0.95, 0.02)), np.arange(90)
+    gained = step(given.below, given.above, WARM)[rows, GOLD] - given.below[rows, GOLD]
+    assert step.likelier > 1
+    assert step.likelier == pytest.approx(np.prod(np.exp(gained / 90, dtype=np.float64)), abs=1e-4)
 
 
 def test_a_rung_that_speaks_for_nothing_changes_nothing() -> None:
     step = climb("fine-tune", held((0.02, 0.02, 0.02)), WARM, None, {})
     below = voice((0.6, 0.6, 0.6), 3)
     assert step.speaks == (False, False, False)
-    assert step.accuracy == step.below
+    assert (step.accuracy, step.likelier) == (step.below, 1.0)
     np.testing.assert_allclose(step(below, voice((1, 1, 1), 4), WARM), below, atol=1e-6)
 
 
@@ -94,7 +98,7 @@ def test_the_next_label_is_wanted_where_most_products_are_wrong_for_the_labels_t
     # y: a fifth of the products, nearly all wrong, by 21; z: a hundredth, half wrong, by 1
     assert (a.category, a.labels, a.rungs, a.wants) == ("a", 40, {"few-shot": 2, "zero-shot": 1}, "a/y")
     assert (a.held_out, a.zero_shot_accuracy, a.accuracy) == (40, 0.5, 0.5)
-    assert a.reason == "labels gain 0 points on 40 held out, which may be chance"
+    assert a.reason == "with labels as many are right as without, of 40 held out"
     assert (b.category, b.reason, b.wants, b.f1) == ("b", "no labels yet", "b/w", (0.0, 0.0, 0.0))
     more = Judged(judged.heard, judged.labels, np.float32([0.6, 0.2, 0.1, 0.1]))
     assert more.branches(taxonomy, ("zero-shot",) * 4)[0].wants == "a/z"

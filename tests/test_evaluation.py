@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from fewtag import metrics
+from fewtag.cli_evaluate import print_branches
 from fewtag.decide import decide
 from fewtag.errors import LabelError
-from fewtag.evaluation import COLUMNS, Evaluation, Figure, evaluate
+from fewtag.evaluation import COLUMNS, BranchFigures, Evaluation, Figure, evaluate
 from fewtag.score_sheet import Scores, Sheet
 from fewtag.taxonomy import Category, Taxonomy
 
@@ -97,6 +99,40 @@ def test_confusions_and_branches_are_of_the_likeliest(found: Evaluation) -> None
         ("toys", "Toys", 1, 0),
         ("drinks", "Drinks", 3, 1 / 3),
     ]
+
+
+@pytest.mark.parametrize(
+    ("shares", "worst", "best"),
+    [
+        ([1.0], [], [1.0]),
+        ([0.5], [0.5], []),
+        ([0.0, 0.0], [0.0, 0.0], []),
+        ([1.0, 1.0], [], [1.0, 1.0]),
+        ([0.2, 0.4, 1.0], [0.2, 0.4], [1.0]),
+        ([0.0, 0.0, 0.0, 0.5], [0.0, 0.0, 0.0], [0.5]),
+        ([0.5, *[1.0] * 7], [0.5], [1.0] * 5),
+        ([*[0.0] * 7, 0.5], [0.0] * 5, [0.5]),
+        ([each / 16 for each in range(16)], [each / 16 for each in range(5)], [each / 16 for each in range(11, 16)]),
+    ],
+)
+def test_something_is_wrong_in_the_worst_branches_and_right_in_the_best(
+    found: Evaluation, shares: list[float], worst: list[float], best: list[float]
+) -> None:
+    branches = tuple(BranchFigures(str(number), str(number), 1, Figure(share, share, share)) for number, share in enumerate(shares))
+    extremes = replace(found, branches=branches).worst_and_best()
+    assert tuple([each.accuracy.value for each in some] for some in extremes) == (worst, best)
+    assert not set(extremes[0]) & set(extremes[1])
+
+
+def test_branches_are_printed_from_the_worst_to_the_best_with_how_many_others_there_are(
+    found: Evaluation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shares = [0.25, *[1.0] * 7]
+    branches = tuple(BranchFigures(str(number), f"B{number}", 4, Figure(share, share, share)) for number, share in enumerate(shares))
+    print_branches(replace(found, branches=branches))
+    lines = capsys.readouterr().out.splitlines()[2:]
+    assert [line.split()[-1] for line in lines] == ["B0", "--json", "B3", "B4", "B5", "B6", "B7"]
+    assert lines[1] == "     ...  and 2 others: --json"
 
 
 def test_a_row_says_of_a_product_how_far_down_it_is_right(found: Evaluation) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from fewtag.blend import Blend
 from fewtag.cli_explain import print_words
 from fewtag.climb import Step
 from fewtag.core import Tag
-from fewtag.explanation import Explanation, Word, weighed_words
+from fewtag.explanation import Explanation, Word, answer_of, weighed_words
 from fewtag.ladder import Ladder
 from fewtag.upper import Upper
 
@@ -28,7 +29,7 @@ class ByWord:
 
     taxonomy = SHOP
 
-    def predict_proba(self, products: Sequence[Product]) -> Any:
+    def by_rungs(self, products: Sequence[Product]) -> Any:
         rows = []
         for product in products:
             gun = 0.75 if "pistol" in product.text else 0.0
@@ -37,32 +38,33 @@ class ByWord:
         return np.float32(rows)
 
 
-def weighed(product: Product, tag: Tag) -> list[Word]:
-    return list(weighed_words(product, tag, cast(Ladder, ByWord()), 0.7))
+def weighed(product: Product) -> list[Word]:
+    return list(weighed_words(product, GUNS, 0.75, cast(Ladder, ByWord()), 0.7))
 
 
 def test_words_come_by_how_much_the_answer_changes_without_them() -> None:
-    tag = Tag("P1", GUNS, 0.75, "zero-shot")
-    found = weighed(TOY, tag)
+    found = weighed(TOY)
     assert found[0] == Word("pistol", 0.0, TEA)  # 0.125 is water then, and the rest tea
     assert found[1:] == [Word("Water", 0.75, GUNS), Word("a", 0.75, GUNS), Word("toy", 0.75, GUNS)]
 
 
-def test_of_a_product_that_is_left_open_the_likeliest_category_is_weighed() -> None:
-    open_tag = Tag("P1", None, 0.75, "zero-shot", ((GUNS, 0.75), (WATER, 0.125)))
-    assert weighed(TOY, open_tag)[0] == Word("pistol", 0.0, TEA)
-    assert weighed(Product("P2", "!!"), open_tag) == []
+def test_a_text_without_a_word_has_none_to_weigh() -> None:
+    assert weighed(Product("P2", "!!")) == []
+
+
+def test_of_a_product_that_is_left_open_the_likeliest_category_is_the_answer() -> None:
+    assert answer_of(Tag("P1", None, 0.75, "zero-shot", ((GUNS, 0.75), (WATER, 0.125)))) == GUNS
 
 
 def test_of_a_long_text_the_first_words_are_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(explanation, "WORDS", 2)
-    assert [each.word for each in weighed(Product("P1", "toy gun, pistol"), Tag("P1", GUNS, 0.75, "zero-shot"))] == ["toy", "gun"]
+    assert [each.word for each in weighed(Product("P1", "toy gun, pistol"))] == ["toy", "gun"]
 
 
 def test_printed_are_the_words_that_change_something(capsys: pytest.CaptureFixture[str]) -> None:
     tag = Tag("P1", GUNS, 0.75, "zero-shot", ((GUNS, 0.75),))
     words = (Word("pistol", 0.0, TEA), Word("toy", 0.76, GUNS), Word("a", 0.745, None), Word("Water", 0.751, GUNS))
-    found = Explanation(TOY, tag, 0.7, (("toys", 0.75), (GUNS, 0.75)), {}, (), words, (), ())
+    found = Explanation(TOY, tag, tag, 0.7, (("toys", 0.75), (GUNS, 0.75)), {}, (), 0.75, words, (), ())
     print_words(found, SHOP)
     assert capsys.readouterr().out.splitlines()[1:] == [
         "without  the word; how likely Toys > Guns is without it, with all 0.75",
@@ -70,7 +72,7 @@ def test_printed_are_the_words_that_change_something(capsys: pytest.CaptureFixtu
         "   0.76  toy",
         "   0.74  a; the tag would be left open",
     ]
-    print_words(Explanation(TOY, tag, 0.7, (), {}, (), words[3:], (), ()), SHOP)
+    print_words(replace(found, words=words[3:]), SHOP)
     assert capsys.readouterr().out == "No single word changes how likely Toys > Guns is.\n"
 
 
@@ -91,11 +93,17 @@ def test_the_way_leads_to_the_likeliest_category_and_neighbours_are_labelled_pro
     assert found.neighbours[0].text == texts[0]
     assert found.neighbours[0].label.category == shop.classes[0]
     assert found.neighbours[0].similarity == pytest.approx(cosines[texts[0]], abs=1e-6)
-    [row] = mine.predict_proba(products[1:2])
+    [row] = mine._ladder.by_rungs(products[1:2])
     assert [category for category, _ in found.way] == ["饮料", "饮料/茶叶"]
     assert [share for _, share in found.way] == pytest.approx([row[0] + row[1], row[0]], abs=1e-6)
     assert sum(found.weights.values()) == pytest.approx(1)
     assert found.level == 0.9
+    assert (found.tag.stage, found.by_rungs.stage) == ("label", "few-shot")
+    assert found.is_decided_by_a_label
+    assert (found.likely, found.answer) == (found.way[-1][1], "饮料/茶叶")
+    assert not mine.explain(products[7]).is_decided_by_a_label
+    wordless = replace(products[1], id="P9", text="茶叶")  # nobody has said anything of this one
+    assert {each.word: each.without for each in found.words}["红茶"] == pytest.approx(mine.predict_proba([wordless])[0][0], abs=1e-3)
 
 
 def test_weights_are_the_shares_of_the_rungs_in_what_is_said_where_all_speak() -> None:

@@ -24,6 +24,8 @@ def test_a_product_lies_in_its_likeliest_category_and_in_all_above() -> None:
     assert (drinks.products, drinks.own, drinks.tagged, drinks.backed_off, drinks.open) == (2, 0, 1, 1, 0)
     assert (drinks.coverage, drinks.confidence) == (0.5, (0.9 + 0.5) / 2)
     assert (found[COFFEE].own, found[COFFEE].backed_off, found[COFFEE].coverage) == (1, 1, 0.0)
+    labelled = landscape([*TAGS, Tag("5", TEA, 1.0, "label", ((TEA, 1.0),), 1.0)], SHOP)["drinks"]
+    assert (labelled.products, labelled.confidence) == (3, drinks.confidence), "a label is no model's confidence"
     toys = found["toys"]
     assert (toys.products, toys.open, toys.coverage, toys.stage) == (1, 1, 0.0, "few-shot")
 

@@ -190,7 +190,7 @@ def test_sets_of_labels_that_count_unequally() -> None:
 def test_what_sets_hold_is_said_with_what_says_so() -> None:
     assert str(Holding(0.95, 0.9634, 1292)) == (
         "Alternatives are the categories that hold 0.963 of the probability together, so that the right one is among them for 95% of the "
-        "products, as 1,292 labels held out tell."
+        "products or more, as 1,292 labels held out tell."
     )
     assert str(Holding(0.9, 0.9)) == (
         "Alternatives are the categories that hold 0.9 of the probability together; labels are too few to say for how many products the "

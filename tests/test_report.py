@@ -8,32 +8,40 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from string import Formatter
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
 from conftest import TAXONOMY, Run
 from plotly.offline import get_plotlyjs
 
-from fewtag import Taxonomy
+from fewtag import Product, Tagger, Taxonomy
+from fewtag.core import Stage
 from fewtag.decide import decide
+from fewtag.evaluation import Figure
+from fewtag.gold_file import read_gold
 from fewtag.landscape import Region
-from fewtag.metrics import Bin, sibling_confusions
-from fewtag.promise import Promise
+from fewtag.metrics import Bin, Confusion, sibling_confusions
+from fewtag.near_duplicates import Twins
+from fewtag.promise import Promise, Verdict
 from fewtag.report.charts import dots
 from fewtag.report.chinese import CHINESE
 from fewtag.report.english import ENGLISH
-from fewtag.report.findings import Mistaken, confused_products
-from fewtag.report.page import _emptiest, promised, reason
+from fewtag.report.findings import Findings, Measured, Mistaken, Voice, confused_products
+from fewtag.report.page import _emptiest, page, promised, reason
 from fewtag.report.phrases import speaker
 from fewtag.score_sheet import Scores, Sheet
+from fewtag.store import ModelIdentity
+from fewtag.training import Effect
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
 GOLD = "sku,category\nA1,tea\nA2,tea\nA3,饮料/咖啡\nA5,soap\nA7,soap\nA8,soap\nA11,towels\nA12,\n"
 DRINKS = Taxonomy.from_paths(["Drinks > Tea", "Drinks > Coffee"])
+STAGES = set(get_args(Stage))
 HOSTILE = "<script>alert(1)</script>{{ 7 * 7 }}</title>"
 
 
@@ -76,7 +84,117 @@ def test_a_page_without_labels_or_gold_says_where_the_workspace_stands_and_what_
     assert CHINESE["twins_none"] in words
     assert "版本" in words
     assert "products.csv" in words
+    assert "预设 embedded" in words, "which is used where none is named"
     assert (tagged / ".fewtag" / "fewtag.db").read_bytes() == ledger
+
+
+@pytest.fixture
+def findings(tagged: Path) -> Findings:
+    """What the shop's report tells, of which a test may change what it likes."""
+    tagger = Tagger.open(tagged / ".fewtag")
+    return tagger.report(read_gold(tagged / "gold.csv", tagger.taxonomy, tagger.products(), "sku"))
+
+
+def said_of(findings: Findings) -> str:
+    """What a reader of the page of some findings sees."""
+    return words_of(page(findings))
+
+
+def test_shares_that_stand_together_add_to_a_hundred(findings: Findings) -> None:
+    thirds = replace(findings.status, products=3, tagged=1, backed_off=1, abstained=1)
+    words = said_of(replace(findings, status=thirds))
+    assert "34% 已标到可用类目 33% 退到上级类目 33% 未标" in words
+    assert "已标到可用类目 1 34% 退到上级类目 1 33% 未标 1 33%" in words
+
+
+def test_what_is_cut_short_says_how_much_more_there_is(findings: Findings) -> None:
+    assert findings.measured
+    shop, gold = findings.taxonomy, ["soap"] * 7
+    juices = np.eye(len(shop.classes), dtype=np.float32)[[shop.index["juice"]] * 7]
+    # Seven soaps are taken for drinks, of which four are shown; of 12 people who gave labels ten, of eight categories of twins six.
+    mistakes = Sheet(decide(["A5"] * 7, juices, shop, 0.9), gold, Scores.of(juices, gold, shop), shop)
+    evaluation = replace(findings.measured.evaluation, confusions=(Confusion("drinks", "home", 7, 0),))
+    measured = replace(findings.measured, sheet=mistakes, evaluation=evaluation)
+    twins = Twins(tuple((category, (Product("T", "茶"),)) for category in shop))
+    people = tuple((f"person {number}", 1) for number in range(12))
+    found = replace(findings, twins=[twins], twins_in_all=1, labels_by=people)
+    assert len(twins.tagged) == 8
+    words = said_of(found)
+    assert "person 8 1，person 9 1，另有 2 个" in words
+    assert "日用 > 香皂 茶 T 另有 2 个 " in words
+    assert "另有 3 件" not in words
+    shown = said_of(replace(found, measured=measured))
+    assert shown.count("橙汁 1L 果园 日用 > 香皂 → 饮料 > 果汁") == 4
+    assert re.search(r"应为日用，被当作饮料：7 件 (橙汁 1L 果园 \S+ > \S+ → \S+ > \S+ \d+% ){4}另有 3 件", shown)
+
+
+def test_categories_without_products_are_counted_as_categories(findings: Findings) -> None:
+    shop = Taxonomy.from_paths([f"Toys > {number}" for number in range(103)], language="zh")
+    empty = {each: Region(each) for each in shop}
+    words = said_of(replace(findings, taxonomy=shop, regions=empty, measured=None))
+    assert "没有商品的类目：104 个" in words
+    assert "; 另有 4 个 " in words
+
+
+def test_a_long_text_is_cut_at_300_letters_wherever_its_last_space_is(findings: Findings) -> None:
+    text = "红茶 " + "好" * 400
+    twins = Twins((("tea", (Product("T", text),)), ("soap", (Product("U", "红茶 " + "好" * 200),))))
+    words = said_of(replace(findings, twins=[twins], twins_in_all=1))
+    assert f" {text[:299]}… T " in words
+    assert f" {text[:203]} U " in words
+
+
+def test_a_branch_where_nothing_is_open_is_not_offered_for_labels(findings: Findings) -> None:
+    lead = CHINESE["next_none"].split("`")[0].strip()
+    assert f"{lead} fewtag label import FILE" in said_of(findings), "and it is said where no branch is told of"
+    assert CHINESE["next_open"] not in said_of(findings)
+    opened = {category: replace(region, tagged=0, backed_off=0) for category, region in findings.regions.items()}
+    assert CHINESE["next_open"] in said_of(replace(findings, regions=opened))
+
+
+def test_what_a_curve_counts_besides_is_said_where_there_is_some(findings: Findings) -> None:
+    told = CHINESE["risk_nowhere"].format(count=1)
+    assert findings.measured
+    assert findings.measured.evaluation.nowhere == 1
+    assert told in said_of(findings)
+    all_known = replace(findings.measured, evaluation=replace(findings.measured.evaluation, nowhere=0))
+    assert told.split("1")[0] not in said_of(replace(findings, measured=all_known)).split(CHINESE["risk"])[1]
+
+
+def test_the_risk_is_told_in_as_few_digits_as_it_has(findings: Findings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Measured, "curve", lambda _: [(0.5, 0.02), (1.0, 0.1)])
+    [drawn] = re.findall(r'class="plot curve".*?</svg>', page(findings), flags=re.DOTALL)
+    assert re.findall(r'text-anchor="end">([^<]*)<', drawn) == ["0%", "2.5%", "5%", "7.5%", "10%"]
+    assert 'points="120,160 240,0"' in drawn
+
+
+def test_what_people_have_labelled_is_no_coverage(findings: Findings) -> None:
+    told = said_of(findings)
+    assert CHINESE["labelled"] not in told.split(CHINESE["coverage_bar"])[0]
+    labelled = replace(findings, status=replace(findings.status, products=20, tagged=12, backed_off=0, abstained=8, labelled=9))
+    assert re.search(rf"45% {CHINESE['labelled']} 15% {CHINESE['tagged']} 0%", said_of(labelled))
+
+
+def test_without_a_tag_no_precision_is_told(findings: Findings) -> None:
+    measured = findings.measured
+    assert measured
+    assert re.search(rf"{CHINESE['precision_tile']} 共 \d+ 件；\d+% 至 \d+%", said_of(findings))
+    silent = replace(measured.evaluation.selective, coverage=Figure(0.0, 0.0, 0.0))
+    found = replace(findings, measured=replace(measured, evaluation=replace(measured.evaluation, selective=silent)))
+    assert CHINESE["precision_tile"] not in said_of(found)
+
+
+def test_labels_that_are_too_few_to_be_judged_are_not_taken_for_none(findings: Findings) -> None:
+    words = said_of(replace(findings, status=replace(findings.status, labels=3)))
+    assert CHINESE["errors_few"] in words
+    assert CHINESE["errors_no_labels"] not in words
+
+
+def test_a_revision_is_told_by_its_first_digits(findings: Findings) -> None:
+    revision = "0123456789ab" + "c" * 52
+    voices = (Voice("zero-shot", ModelIdentity("minilm", revision, ""), 12),)
+    shown = page(replace(findings, provenance=replace(findings.provenance, voices=voices)))
+    assert f'<code title="{revision}">0123456789ab</code></td><td>–</td>' in shown
 
 
 def test_the_page_speaks_english_of_a_taxonomy_in_a_language_that_it_does_not_know(shop: Path, run: Run) -> None:
@@ -118,6 +236,7 @@ def test_confused_siblings_stand_side_by_side_with_the_surest_mistakes_first() -
     assert (pair.pair.one, pair.pair.other) == ("drinks/tea", "drinks/coffee")
     assert [each.text for each in pair.taken_for_one] == ["b", "a"]
     assert pair.taken_for_other == (Mistaken("d", "Drinks > Tea", "Drinks > Coffee", pytest.approx(0.7)),)
+    assert confused_products(sheet, [], {}) == [], "of pairs that are not asked for nothing is written"
 
 
 def test_without_labels_the_branches_that_leave_most_open_come_first_and_full_ones_not_at_all() -> None:
@@ -203,11 +322,21 @@ def test_both_languages_have_the_same_phrases_with_the_same_gaps() -> None:
     assert {key: gaps(phrase) for key, phrase in ENGLISH.items()} == {key: gaps(phrase) for key, phrase in CHINESE.items()}
 
 
+def test_every_stage_has_a_colour() -> None:
+    """In light, dark and the legend; what decides by a label is a stage too."""
+    style = (Path(sys.modules["fewtag.report"].__file__ or "").parent / "page.css").read_text(encoding="utf-8")
+    for stage in STAGES:
+        assert len(re.findall(rf"--{stage}: #[0-9a-f]{{6}};", style)) == 1
+        assert f".{stage} {{ background: var(--{stage}); }}" in style
+
+
 def test_every_phrase_is_said_somewhere() -> None:
     folder = Path(sys.modules["fewtag.report"].__file__ or "").parent
     source = "".join((folder / name).read_text(encoding="utf-8") for name in ("page.html.j2", "page.js", "page.py"))
-    made_up = ("by_", "figure_")
-    assert [key for key in ENGLISH if not (f'"{key}"' in source or f"words.{key}" in source or key.startswith(made_up))] == []
+    verdicts, effects = get_args(Verdict), get_args(get_type_hints(Effect)["kind"])
+    made_up = {*(f"promise_{verdict}" for verdict in verdicts), *(f"reason_{effect}" for effect in effects), *STAGES}
+    named = {key for key in ENGLISH if f'"{key}"' in source or f"words.{key}" in source or key.startswith(("by_", "figure_"))}
+    assert set(ENGLISH) - named == made_up
 
 
 @pytest.mark.parametrize(
@@ -225,6 +354,12 @@ def test_in_english_a_promise_says_what_fewtag_status_says(promise: Promise) -> 
     assert str(promise).startswith(told.removesuffix("."))
 
 
+def test_in_chinese_sentences_of_a_promise_stand_without_a_space_between() -> None:
+    told = promised(Promise(0.9, level=0.7, labels=200, unknown=0.1), speaker("zh"))
+    assert "以 90% 的置信度" in told
+    assert "0.700。这些标签没有涉及的类目" in told
+
+
 @pytest.mark.parametrize(
     ("noted", "told"),
     [
@@ -235,7 +370,8 @@ def test_in_english_a_promise_says_what_fewtag_status_says(promise: Promise) -> 
     ],
 )
 def test_a_branch_says_how_its_labels_fare(noted: dict[str, Any], told: str) -> None:
-    assert reason(noted, speaker("en")) == told
+    untried = {"held_out": 0, "accuracy": 0.0, "zero_shot_accuracy": 0.0}
+    assert reason(untried | noted, speaker("en")) == told
 
 
 def test_a_dot_lies_where_its_bin_does_and_reaches_as_far_as_wilson() -> None:
@@ -260,6 +396,12 @@ def test_a_mistake_is_told_before_any_work_and_writes_nothing(tagged: Path, run:
     assert (said.code, said.talk) == (2, [f"Error: {told}"])
     assert sorted(tagged.iterdir()) == before
     assert (tagged / "gold.csv").read_text(encoding="utf-8") == GOLD
+
+
+def test_a_catalogue_that_is_gone_is_told_before_the_work(tagged: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tagged / "products.csv").rename(tagged / "moved.csv")
+    monkeypatch.setattr(Tagger, "second_opinion", lambda _: pytest.fail("labels were judged first"))
+    assert "products.csv: there is no such catalogue" in run("report").talk[0]
 
 
 def test_without_a_workspace_there_is_nothing_to_report(shop: Path, run: Run) -> None:

@@ -72,6 +72,8 @@ def test_the_page_shows_without_errors_or_a_network_and_fits(
     page.screenshot(path=tmp_path / "screenshots" / f"{page.get_attribute('html', 'lang')}-{size}-{scheme}.png", full_page=True)
     assert troubles == []
     assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+    in_pixels = "all => all.map(each => parseFloat(getComputedStyle(each).fontSize) * each.ownerSVGElement.getScreenCTM().a)"
+    assert min(page.eval_on_selector_all(".plot text", in_pixels)) > 11
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert ground == ("rgb(251, 250, 247)" if scheme == "light" else "rgb(20, 23, 26)")
     page.context.close()
@@ -91,6 +93,8 @@ def test_the_map_takes_another_colour_and_goes_into_a_branch(browser: Browser, r
     page.wait_for_function("document.querySelector('.legend.rungs').checkVisibility()")
     assert set(fills()) == {"rgb(127, 183, 221)"}  # every tag is the zero-shot rung's
     assert set(before) != set(fills())
+    page.locator("#treemap .slice", has_text="茶叶").last.hover(force=True)
+    page.wait_for_function("document.querySelector('#treemap .hoverlayer').textContent.startsWith('茶叶')")
     page.locator("#treemap .slicetext", has_text="日用").first.click(force=True)
     page.wait_for_function("!document.querySelector('#treemap').textContent.includes('茶叶')")
     assert troubles == []

@@ -89,6 +89,17 @@ def test_an_inner_category_that_is_assignable_counts_as_tagged(ledger: Ledger) -
     assert tally(ledger, shop) == Tally(products=6, tagged=5, backed_off=0, abstained=1)
 
 
+def test_what_people_have_labelled_is_counted_apart(ledger: Ledger) -> None:
+    run = start(ledger)
+    ledger.add_tags(run, MODEL, [*TAGS[:-1], tag("6", "drinks/coffee", 1.0, "label"), tag("7", "toys/dolls", 1.0, "label")])
+    ledger.add_tags(run, MODEL, [tag("7", "toys/dolls", 0.9)])  # the label was taken back since
+    assert tally(ledger, SHOP) == Tally(products=7, tagged=5, backed_off=1, abstained=1, labelled=1)
+    status = status_of(ledger, SHOP)
+    assert status.tally == tally(ledger, SHOP)
+    sureness = {each.category: each.confidence for each in status.categories}
+    assert (sureness["drinks/coffee"], sureness["toys/dolls"]) == (None, 0.7), "of dolls, the mean of 0.5 and 0.9"
+
+
 def test_a_ledger_without_tags_counts_nothing(ledger: Ledger) -> None:
     start(ledger)
     assert tally(ledger, SHOP) == Tally(0, 0, 0, 0)

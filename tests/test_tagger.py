@@ -63,7 +63,7 @@ def test_the_tagger_is_made_of_a_taxonomy_and_settings_by_name() -> None:
     signature = str(inspect.signature(Tagger))
     assert signature == (
         "(taxonomy: 'Taxonomy', *, preset: 'str | ModelSettings' = 'embedded', prompt: 'str | None' = None, "
-        "precision: 'float' = 0.9, seed: 'int' = 0, workspace: 'str | Path | None' = None) -> 'None'"
+        "precision: 'float | None' = None, seed: 'int' = 0, workspace: 'str | Path | None' = None) -> 'None'"
     )
 
 
@@ -243,7 +243,7 @@ def test_the_tags_of_a_run_that_is_gone_on_with_belong_to_one_run(tmp_path: Path
     with pytest.raises(KeyboardInterrupt):
         Tagger(SHOP, workspace=tmp_path).bootstrap(NAMED)
     assert Tagger(SHOP, workspace=tmp_path, precision=0.8).bootstrap(NAMED).resumed_at == 0
-    mine = Tagger(SHOP, workspace=tmp_path)
+    mine = Tagger(SHOP, workspace=tmp_path, precision=0.9)
     assert mine.bootstrap(NAMED).resumed_at == 0
     assert [each.run_id for each in mine.history("P0")] == [3, 2, 1]
     assert [each.run_id for each in mine.history("P7")] == [3, 2]
@@ -429,7 +429,7 @@ def test_where_there_is_no_tagger_none_is_loaded(tmp_path: Path) -> None:
     for load in (Tagger.load, lambda place: Tagger.open(place.parent)):
         with pytest.raises(WorkspaceError) as told:
             load(tmp_path / "tagger")
-        mend = "run `fewtag bootstrap` (again), or name a folder that `Tagger.save` wrote"
+        mend = "run `fewtag bootstrap TAXONOMY`, or name a folder that `Tagger.save` wrote"
         assert str(told.value) == f"{tmp_path / 'tagger'}: there is no tagger here -> {mend}"
     assert list(tmp_path.iterdir()) == []
 
@@ -507,6 +507,7 @@ def test_only_the_first_facet_is_tagged_and_the_tagger_says_which_are_not(tmp_pa
     assert mine.voices() == [
         "encoder: character n-grams of the catalogue alone, as no encoder of this preset speaks 'zh'",
         "language model: none, encoder scores decide alone",
+        "an encoder that does comes with `--preset multilingual` or `--preset chinese`, from the Hugging Face hub",
         "facets not tagged yet: 颜色",
     ]
     texts = ["绿茶", "咖啡豆", "香皂", "红色 香皂", "蓝色"]
@@ -515,7 +516,7 @@ def test_only_the_first_facet_is_tagged_and_the_tagger_says_which_are_not(tmp_pa
     said = {tag.category for tag in latest(tmp_path).values()}
     assert said <= {"z", "tea", "a", "gifts", "soap", None}
     assert {"tea", "soap"} <= said
-    assert Tagger(SHOP).voices()[-1] == "language model: none, encoder scores decide alone"
+    assert "facets" not in Tagger(SHOP).voices()[-1]
 
 
 def test_a_tag_backs_off_in_a_graph_and_to_an_inner_category_that_is_assignable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -573,6 +574,8 @@ def test_a_file_needs_nothing_else_to_be_bootstrapped(tmp_path: Path, monkeypatc
     mine = Tagger.from_file("shop/taxonomy.yaml", workspace="w")
     assert mine.bootstrap() == Outcome(8, 8, 0, 0)
     assert [tag.category for tag in latest(tmp_path / "w").values()] == RIGHT
+    assert mine.explain("P3") == mine.explain(mine.product("P3"))
+    assert mine.explain("P99").product.text == "P99", "no product that was tagged has this id, so it is a text"
     assert mine.product("P4").text == "红茶 茶叶 50包"
     assert [product.id for product in mine.products()] == [f"P{number}" for number in range(8)]
     with pytest.raises(CatalogueError) as told:

@@ -224,6 +224,9 @@ def test_an_unknown_text_is_answered_with_the_nearest() -> None:
         shop().find("Kits")
     with pytest.raises(TaxonomyError, match=r"no category 'Zebra' -> write an id, a full path or a unique name of the taxonomy"):
         shop().find("Zebra")
+    tools = Taxonomy.from_paths(["Tools > Nails & screws", "Tools > Drills & drivers", "Tools > Nails"])
+    with pytest.raises(TaxonomyError, match=r"no category 'Drils' -> did you mean 'tools/drills-drivers'\?"):
+        tools.find("Drils")  # nearer to a word of a long name than to 'Nails' as a whole
 
 
 def test_doubts_are_nothing_for_a_sound_taxonomy() -> None:

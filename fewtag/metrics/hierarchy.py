@@ -189,13 +189,13 @@ def parting(tag: str, truth: str, taxonomy: Taxonomy) -> tuple[str, str] | None:
     >>> parting("toys/dolls", "toys/kites", Taxonomy.from_paths(["Toys > Dolls", "Toys > Kites"]))
     ('toys/dolls', 'toys/kites')
     """
-    said, true = _upwards(tag, taxonomy), _upwards(truth, taxonomy)
-    for right in (*taxonomy.ancestors(truth), truth):
-        if right not in said:
-            for wrong in taxonomy.siblings(right):
-                if wrong in said and wrong not in true:
-                    return wrong, right
-    return None
+    said, true = ((*taxonomy.ancestors(node), node) for node in (tag, truth))
+    wrongs, rights = ([node for node in way if node not in other] for way, other in ((said, true), (true, said)))
+
+    def above(node: str) -> set[str | None]:
+        return set(taxonomy.parents(node) or (None,))
+
+    return next(((wrong, right) for right in rights for wrong in wrongs if above(wrong) & above(right)), None)
 
 
 def _upwards(category: str | None, taxonomy: Taxonomy) -> set[str]:

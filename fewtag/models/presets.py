@@ -48,6 +48,17 @@ PRESETS: Final = {
     "multilingual": Preset("intfloat/multilingual-e5-small", "Qwen/Qwen3-0.6B-Base", "FacebookAI/xlm-roberta-base"),
     "chinese": Preset("BAAI/bge-small-zh-v1.5", "Qwen/Qwen3-0.6B-Base", "google-bert/bert-base-chinese", CHINESE, CHINESE),
 }
+PRESET: Final = "embedded"
+"""The preset where none is named."""
+
+
+def presets_for(language: str) -> list[str]:
+    """Return the presets whose encoder is at home in a language.
+
+    >>> presets_for("zh"), presets_for("de")
+    (['multilingual', 'chinese'], ['multilingual'])
+    """
+    return [name for name, preset in PRESETS.items() if preset.encoder_for(language)]
 
 
 def resolve(settings: ModelSettings) -> Preset:
@@ -64,7 +75,7 @@ def resolve(settings: ModelSettings) -> Preset:
     >>> resolve(ModelSettings(preset="base", lm="none")).lm is None
     True
     """
-    name = settings.preset or "embedded"
+    name = settings.preset or PRESET
     if name not in PRESETS:
         raise ModelError(f"there is no preset '{name}'", mend=f"use one of {', '.join(PRESETS)}", where=settings.where)
     preset = PRESETS[name]

@@ -62,6 +62,18 @@ def line(points: Sequence[tuple[float, float]], width: float, height: float, mos
     return " ".join(f"{round(width * x, 1):g},{round(height * (1 - y / most), 1):g}" for x, y in points)
 
 
+def percents(counts: Sequence[int]) -> list[int]:
+    """Return the share of each count in whole percent, so that they add to 100: what is cut most is rounded up (largest remainder).
+
+    >>> percents([365, 25, 610]), percents([1, 1, 1]), percents([0, 0])
+    ([37, 2, 61], [34, 33, 33], [0, 0])
+    """
+    total = max(sum(counts), 1)
+    whole, rest = zip(*(divmod(100 * count, total) for count in counts), strict=True)
+    rounded_up = sorted(range(len(counts)), key=lambda place: -rest[place])[: sum(rest) // total]
+    return [share + (place in rounded_up) for place, share in enumerate(whole)]
+
+
 def ceiling(values: Sequence[float]) -> float:
     """Return the least of a few round numbers that no value is above, so that an axis ends well.
 

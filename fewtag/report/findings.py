@@ -21,6 +21,7 @@ from fewtag.gold_file import Gold
 from fewtag.label_errors import SecondOpinion, Suspect, suspects
 from fewtag.labels import standing
 from fewtag.landscape import Region, judge, landscape
+from fewtag.models.presets import PRESET
 from fewtag.near_duplicates import Twins, contradicting_twins
 from fewtag.score_sheet import Sheet
 from fewtag.status import Status, read_status
@@ -138,7 +139,7 @@ def gather(
 ) -> Findings:
     """Gather what there is to tell of a workspace and its primary facet; `products` are its catalogue's, None where no file has them.
 
-    Raises WorkspaceError where nothing was tagged yet, CatalogueError where the catalogue cannot be read. Nothing is written.
+    Raises WorkspaceError where nothing was tagged yet. Nothing is written.
     """
     status = read_status(workspace)
     with Ledger.open(workspace.ledger) as ledger:
@@ -151,20 +152,20 @@ def gather(
     found = suspects(opinion.opinions, len(taxonomy.classes)) if opinion.opinions else []
     twins = None if products is None else _twins(products, {each.tag.product_id: each.tag for each in stored}, taxonomy)
     return Findings(
-        taxonomy,
-        status,
-        _provenance(run, stored),
-        regions,
-        tuple(Counter(label.source for label in labels).most_common()),
-        len({label.category for label in labels}),
-        measured,
-        len(opinion.labels),
-        opinion.opinions.agreed if opinion.opinions else 0.0,
-        opinion.stage,
-        len(found),
-        [Doubted(*opinion.labels[each.row], each, taxonomy.path(taxonomy.classes[each.likelier])) for each in found[:SHOWN]],
-        len(twins or ()),
-        None if twins is None else twins[:SHOWN],
+        taxonomy=taxonomy,
+        status=status,
+        provenance=_provenance(run, stored),
+        regions=regions,
+        labels_by=tuple(Counter(label.source for label in labels).most_common()),
+        warm=len({label.category for label in labels}),
+        measured=measured,
+        judged_labels=len(opinion.labels),
+        agreed=opinion.opinions.agreed if opinion.opinions else 0.0,
+        doubted_by=opinion.stage,
+        doubted_in_all=len(found),
+        doubted=[Doubted(*opinion.labels[each.row], each, taxonomy.path(taxonomy.classes[each.likelier])) for each in found[:SHOWN]],
+        twins_in_all=len(twins or ()),
+        twins=None if twins is None else twins[:SHOWN],
     )
 
 
@@ -172,33 +173,34 @@ def _provenance(run: Row[Any], stored: Sequence[StoredTag]) -> Provenance:
     settings = json.loads(run.settings)
     voices = Counter((each.tag.stage, each.model) for each in stored)
     return Provenance(
-        now(),
-        __version__,
-        run.id,
-        run.kind,
-        run.seed,
-        run.taxonomy_version,
-        settings["precision"],
-        settings["preset"],
-        Path(settings["columns"]["file"]).name,
-        tuple(Voice(stage, model, count) for (stage, model), count in voices.most_common()),
+        at=now(),
+        fewtag=__version__,
+        run=run.id,
+        kind=run.kind,
+        seed=run.seed,
+        taxonomy_version=run.taxonomy_version,
+        precision=settings["precision"],
+        preset=settings["preset"] or PRESET,
+        catalogue=Path(settings["columns"]["file"]).name,
+        voices=tuple(Voice(stage, model, count) for (stage, model), count in voices.most_common()),
     )
 
 
 def confused_products(sheet: Sheet, confusions: Sequence[metrics.Confusion], texts: dict[str, str]) -> list[ConfusedPair]:
     """Return for each pair of siblings the products that were confused, the surest mistakes first, a few of each kind."""
-    mistakes: dict[tuple[str, str], list[Mistaken]] = {}
+    mistakes: dict[tuple[str, str], list[Mistaken]] = {
+        ways: [] for pair in confusions for ways in ((pair.one, pair.other), (pair.other, pair.one))
+    }
     path = sheet.taxonomy.path
     for tag, said, gold in zip(sheet.tags, sheet.likeliest, sheet.gold, strict=True):
-        if said is not None and gold is not None and (parted := metrics.parting(said, gold, sheet.taxonomy)):
-            mistakes.setdefault(parted, []).append(Mistaken(texts[tag.product_id], path(gold), path(said), tag.score))
+        if said is not None and gold is not None and (parted := metrics.parting(said, gold, sheet.taxonomy)) in mistakes:
+            mistakes[parted].append(Mistaken(texts[tag.product_id], path(gold), path(said), tag.score))
 
     def shown(said: str, gold: str) -> tuple[Mistaken, ...]:
-        return tuple(sorted(mistakes.get((said, gold), ()), key=lambda each: -each.probability)[:EXAMPLES])
+        return tuple(sorted(mistakes[said, gold], key=lambda each: -each.probability)[:EXAMPLES])
 
     return [ConfusedPair(pair, shown(pair.one, pair.other), shown(pair.other, pair.one)) for pair in confusions]
 
 
 def _twins(products: Iterable[Product], tags: dict[str, Tag], taxonomy: Taxonomy) -> list[Twins]:
-    there = (Product(each.id, each.text) for each in products if each.id in tags)  # without fields and image, which would fill memory
-    return contradicting_twins(((product, tags[product.id].category) for product in there), taxonomy)
+    return contradicting_twins(((each, tags[each.id].category) for each in products if each.id in tags), taxonomy)

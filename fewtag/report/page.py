@@ -10,30 +10,32 @@ own; so those are escaped once more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
 from html import escape
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from fewtag.core import Stage
 from fewtag.errors import FewtagError
-from fewtag.evaluation import BranchFigures
+from fewtag.evaluation import MOST_BRANCHES
 from fewtag.landscape import Region, whole
-from fewtag.promise import Promise
-from fewtag.report.charts import ceiling, dots, line
+from fewtag.promise import DOUBT, Promise
+from fewtag.report.charts import ceiling, dots, line, percents
 from fewtag.report.findings import Findings
 from fewtag.report.phrases import Say, speaker, spoken
 from fewtag.tag_file import check_place
 from fewtag.taxonomy import Taxonomy
-from fewtag.training import tells
+from fewtag.training import Effect
 
 ENDINGS: Final = (".html", ".htm")
-STAGES: Final = ("zero-shot", "few-shot", "neighbours", "fine-tune")
+STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 MOST_ROWS: Final = 300
 """So many categories stand in the table below the map."""
-MOST_BRANCHES: Final = 5
 FIGURES: Final = {
     "figure_accuracy": ("likeliest", "accuracy"),
     "figure_hierarchical_f1": ("likeliest", "hierarchical_f1"),
@@ -54,7 +56,7 @@ def page(findings: Findings) -> str:
     environment = Environment(
         loader=PackageLoader("fewtag", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"coded": coded, "moment": moment}
+    environment.filters |= {"coded": coded, "moment": moment, "brief": brief}
     language = findings.taxonomy.language
     say = speaker(language)
     source = Path(__file__).parent
@@ -72,10 +74,10 @@ def page(findings: Findings) -> str:
         promised=promised(findings.status.promise, say) if findings.status.promise else "",
         reasons=[reason(each, say) for each in (findings.status.training or {}).get("branches", ())],
         emptiest=_emptiest(findings.taxonomy, findings.regions),
-        branches=_worst_and_best(findings.measured.evaluation.branches) if findings.measured else (),
         dots=dots,
         line=line,
         ceiling=ceiling,
+        percents=percents,
     )
 
 
@@ -95,6 +97,15 @@ def moment(at: str) -> str:
     '2026-01-02 03:04 UTC'
     """
     return f"{at[:16].replace('T', ' ')} UTC"
+
+
+def brief(revision: str) -> str:
+    """Cut what is hashes in a revision to their first twelve digits.
+
+    >>> brief("0123456789abcdef + main"), brief("")
+    ('0123456789ab + main', '')
+    """
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]+\b", r"\1", revision)
 
 
 def treemap(findings: Findings, say: Say) -> dict[str, Any]:
@@ -125,16 +136,10 @@ def promised(promise: Promise, say: Say) -> str:
     >>> promised(Promise(0.9, lacking=62), speaker("en"))
     'Precision 0.9 is not proven: there are no labels to hold out, and 62 or more are needed.'
     """
-    known = {"precision": promise.precision, "labels": promise.labels}
-    if promise.level is not None:
-        rest = " " + say("promise_unknown", unknown=promise.unknown) if promise.unknown else ""
-        return say("promise_kept", level=promise.level, **known) + rest
-    if promise.impossible:
-        return say("promise_never", **known)
-    if not promise.labels:
-        return say("promise_without", lacking=promise.lacking, **known)
     where = say("promise_where", branch=promise.branch) if promise.branch else ""
-    return say("promise_wrong" if promise.lacking is None else "promise_few", lacking=promise.lacking, where=where, **known)
+    told = say(f"promise_{promise.verdict}", where=where, certainty=1 - DOUBT, **asdict(promise))
+    is_partial = promise.verdict == "kept" and promise.unknown
+    return told + say("space") + say("promise_unknown", unknown=promise.unknown) if is_partial else told
 
 
 def reason(branch: Mapping[str, Any], say: Say) -> str:
@@ -144,13 +149,10 @@ def reason(branch: Mapping[str, Any], say: Say) -> str:
     >>> reason(noted, speaker("en"))
     'labels gain 25 points on 4 held out, which may be chance'
     """
-    if not branch["labels"]:
-        return say("reason_none")
-    if not branch["held_out"]:
-        return say("reason_few")
     gain = branch["accuracy"] - branch["zero_shot_accuracy"]
-    told = say("reason_gain" if gain >= 0 else "reason_lose", points=abs(100 * gain), held=branch["held_out"])
-    return told if tells(gain, branch["held_out"]) else say("chance", reason=told)
+    effect = Effect.of(branch["labels"], branch["held_out"], gain)
+    told = say(f"reason_{effect.kind}", points=abs(100 * gain), held=branch["held_out"])
+    return say("chance", reason=told) if effect.chance else told
 
 
 def _plotly() -> str:
@@ -171,10 +173,3 @@ def _emptiest(taxonomy: Taxonomy, regions: Mapping[str, Region]) -> list[Region]
     """Return the roots that leave most products open."""
     found = sorted((regions[root] for root in taxonomy.roots), key=lambda region: -region.open)
     return [region for region in found if region.open][:MOST_BRANCHES]
-
-
-def _worst_and_best(branches: Sequence[BranchFigures]) -> list[tuple[str, Sequence[BranchFigures]]]:
-    """Return the branches that fare worst and those that fare best, the worst first; where they are few, each once."""
-    worst = branches[: min(MOST_BRANCHES, (len(branches) + 1) // 2)]
-    best = branches[max(len(branches) - MOST_BRANCHES, len(worst)) :]
-    return [(key, some) for key, some in (("worst", worst), ("best", best)) if some]
