@@ -24,6 +24,7 @@ from fewtag.taxonomy import Taxonomy
 
 Item = TypeVar("Item")
 ANSWER: Final = SPREAD_COLUMNS[-1]
+AUDITED: Final = "fill in a file that `fewtag propagate --audit N` wrote"
 NEEDED: Final = ("product_id", "category", ANSWER)
 WORDS: Final[Mapping[str, bool]] = {
     **dict.fromkeys(("y", "yes", "1", "true", "是", "对"), True),
@@ -84,10 +85,10 @@ def read_answers(path: Path, taxonomy: Taxonomy, catalogue: Iterable[Product] | 
 
 
 def _rows(path: Path) -> Iterator[Answer]:
-    columns, rows = read_rows(Columns(file=str(path)))
+    columns, rows = read_rows(Columns(file=str(path)), empty=AUDITED)
     if missing := [name for name in NEEDED if name not in columns]:
         problem = f"there is no column '{missing[0]}'"
-        raise LabelError(problem, mend="fill in a file that `fewtag propagate --audit N` wrote, and keep its columns", where=f"{path}:1")
+        raise LabelError(problem, mend=f"{AUDITED}, and keep its columns", where=f"{path}:1")
     for line, cells in rows:
         cell: dict[str, Any] = {name: text_of_value(cells.get(name)).strip() for name in (*NEEDED, "text")}
         check_letters(cell, str(path), line)

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from fewtag.catalogue_file import NAME_ENCODING, Columns, Row, fail, read_rows, reading
+from fewtag.catalogue_file import EXPORT_AGAIN, NAME_ENCODING, Columns, Row, fail, read_rows, reading
 from fewtag.core import Product
 from fewtag.errors import CatalogueError, did_you_mean
 
@@ -180,7 +180,7 @@ def _products(columns: Sequence[str], rows: Iterable[Row], settings: Columns, so
             fail(source, f"product '{product_id}' has no text{said}", "fill the columns that `text` names, or delete the row", line)
         yield Product(product_id, text, fields, (settings.image and fields[settings.image]) or None)
     if not seen:
-        fail(source, "the catalogue has no rows", "export it again")
+        fail(source, "the catalogue has no rows", EXPORT_AGAIN)
 
 
 def _id_column(columns: Sequence[str], settings: Columns) -> str | None:
@@ -261,7 +261,7 @@ def check_letters(fields: Mapping[str, str], source: str, line: int | None = Non
         return
     name, value = next((name, value) for name, value in fields.items() if "\0" in value or _SURROGATE.search(value))
     held = "a NUL byte" if "\0" in value else "half of a character"
-    fail(source, f"'{name}' holds {held}", "delete it, or export it again", line)
+    fail(source, f"'{name}' holds {held}", f"delete it, or {EXPORT_AGAIN}", line)
 
 
 def text_of_value(value: Any) -> str:

@@ -49,12 +49,13 @@ NO_TEXT: Final = (
 UNREADABLE: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (FileNotFoundError, "there is no such catalogue", "name a file that is there, with `catalogue: {file: ...}` or on the command line"),
     (NotADirectoryError, "there is no such catalogue", "name a file that is there, with `catalogue: {file: ...}` or on the command line"),
-    (PermissionError, "you may not read the catalogue", "get the right to read it"),
+    (PermissionError, "you may not read this file", "get the right to read it"),
     (Exception, "the file cannot be read: {}", "check that it is whole"),
 )
 NAME_ENCODING: Final = (
     "save it as UTF-8, or name a catalogue's encoding with `catalogue: {encoding: ...}`, such as utf-16-le, gb18030 or cp1252"
 )
+EXPORT_AGAIN: Final = "export it again"
 
 Row = tuple[int, Mapping[str, Any]]
 
@@ -75,9 +76,10 @@ class Columns:
     where: str = ""
 
 
-def read_rows(settings: Columns, base: Path = Path()) -> tuple[list[str], Iterator[Row]]:
+def read_rows(settings: Columns, base: Path = Path(), empty: str = EXPORT_AGAIN) -> tuple[list[str], Iterator[Row]]:
     """Return the columns of a file and its rows, each with its line; a relative `file` is looked up from `base`.
 
+    `empty` is what to do about an empty file.
     Raises CatalogueError, with file and line, for whatever cannot be read.
     """
     path = base / settings.file
@@ -88,11 +90,11 @@ def read_rows(settings: Columns, base: Path = Path()) -> tuple[list[str], Iterat
         if reader is None:
             fail(path, f"'{path.name}' is of no known kind", f"name a file that ends in {', '.join(READERS)}, or save it as one")
         if not path.stat().st_size:
-            fail(path, "the file is empty", "export it again")
-        return reader(path, settings)
+            fail(path, "the file is empty", empty)
+        return reader(path, settings, empty)
 
 
-def _read_csv(path: Path, settings: Columns) -> tuple[list[str], Iterator[Row]]:
+def _read_csv(path: Path, settings: Columns, empty: str) -> tuple[list[str], Iterator[Row]]:
     encoding = _encoding(path, settings)
     delimiter = settings.delimiter or ("\t" if ".tsv" in path.name.lower() else _delimiter_of(path, encoding))
     if len(delimiter) != 1 or delimiter in '"\r\n\0':
@@ -101,7 +103,7 @@ def _read_csv(path: Path, settings: Columns) -> tuple[list[str], Iterator[Row]]:
     rows = _csv_rows(path, encoding, delimiter)
     _, cells = next(rows, (0, None))
     if cells is None:
-        fail(path, "the file is empty", "export it again")
+        fail(path, "the file is empty", empty)
     header = [cell.lstrip("\ufeff").strip() for cell in cells]
     return header, ((line, dict(zip(header, cells, strict=True))) for line, cells in rows)
 
@@ -128,12 +130,12 @@ def _csv_rows(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, 
                 continue
             width = width or len(cells)
             if len(cells) != width:
-                mend = "put a text that holds the delimiter in quotes, or name it with `delimiter:`"
+                mend = "put a text that holds the delimiter in quotes, or name a catalogue's delimiter with `delimiter:`"
                 fail(path, f"the row has {len(cells)} cells and the header {width}", mend, line)
             yield line, cells
 
 
-def _read_jsonl(path: Path, settings: Columns) -> tuple[list[str], Iterator[Row]]:
+def _read_jsonl(path: Path, settings: Columns, empty: str) -> tuple[list[str], Iterator[Row]]:
     """Know the columns from the first objects, for exports leave out the keys that are empty."""
     encoding = _encoding(path, settings)
     columns: dict[str, None] = {}
@@ -144,7 +146,7 @@ def _read_jsonl(path: Path, settings: Columns) -> tuple[list[str], Iterator[Row]
         if not columns:
             raise  # else it is raised again when its row is reached
     if not columns:
-        fail(path, "the file is empty", "export it again")
+        fail(path, "the file is empty", empty)
     return list(columns), _jsonl_rows(path, encoding, list(columns))
 
 
@@ -170,7 +172,7 @@ def _json_object(path: Path, text: str, line: int) -> dict[str, Any]:
     return row
 
 
-def _read_parquet(path: Path, settings: Columns) -> tuple[list[str], Iterator[Row]]:
+def _read_parquet(path: Path, settings: Columns, empty: str) -> tuple[list[str], Iterator[Row]]:
     with _parquet(path) as file:
         columns = list(file.schema_arrow.names)
     return columns, _parquet_rows(path)
@@ -190,10 +192,10 @@ def _parquet(path: Path) -> Iterator[Any]:
         try:
             yield parquet.ParquetFile(stream)
         except (pyarrow.ArrowException, OSError) as error:
-            fail(path, f"this is not valid Parquet: {error}", "export it again")
+            fail(path, f"this is not valid Parquet: {error}", EXPORT_AGAIN)
 
 
-READERS: Final[Mapping[str, Callable[[Path, Columns], tuple[list[str], Iterator[Row]]]]] = {
+READERS: Final[Mapping[str, Callable[[Path, Columns, str], tuple[list[str], Iterator[Row]]]]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
     ".csv.gz": _read_csv,

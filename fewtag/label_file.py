@@ -27,6 +27,7 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """What a column of labels may be called; of several that a file has, the first one here counts."""
 
+EMPTY: Final = "give it columns product_id and category, and a row for each label"
 TRUTHS: Final[Mapping[str, bool]] = {
     **dict.fromkeys(("", "0", "false", "no", "n"), False),
     **dict.fromkeys(("1", "true", "yes", "y", "x"), True),
@@ -104,7 +105,7 @@ def id_of_text(text: str) -> str:
 
 
 def _rows(path: Path, taxonomy: Taxonomy, source: str, id_column: str | None, nowhere: bool) -> Iterator[LabelRow]:
-    columns, rows = read_rows(Columns(file=str(path)))
+    columns, rows = read_rows(Columns(file=str(path)), empty=EMPTY)
     column = {what: _column(path, columns, names) for what, names in NAMES.items()}
     if id_column in columns:
         column["id"] = id_column

@@ -80,3 +80,6 @@ def test_a_file_that_is_no_audit_is_told(tmp_path: Path) -> None:
     path.write_text("product_id,category\nP1,tea\n", encoding="utf-8")
     with pytest.raises(FewtagError, match=r"audit\.csv:1: there is no column 'right' -> fill in a file that `fewtag propagate --audit N`"):
         read_answers(path, TAXONOMY, CATALOGUE, "ann")
+    path.write_text("", encoding="utf-8")
+    with pytest.raises(FewtagError, match=r"audit\.csv: the file is empty -> fill in a file that `fewtag propagate --audit N` wrote$"):
+        read_answers(path, TAXONOMY, CATALOGUE, "ann")

@@ -24,6 +24,7 @@ from fewtag import store
 
 NO_WORKSPACE = "{shop}: there is no workspace here -> run `fewtag bootstrap taxonomy.yaml` first"
 ENCODING = "save it as UTF-8, or name a catalogue's encoding with `catalogue: {encoding: ...}`, such as utf-16-le, gb18030 or cp1252"
+LABELS = "give it columns product_id and category, and a row for each label"
 NO_CATALOGUE = "there is no such catalogue -> name a file that is there, with `catalogue: {file: ...}` or on the command line"
 WORKS_OFFLINE = "use `preset: embedded`, which works offline, or name a local folder that holds the model"
 DAMAGED = "{shop}/.fewtag/tagger: the tagger is damaged, or of an older fewtag -> delete this folder and bootstrap again"
@@ -247,7 +248,7 @@ CATALOGUE_MISTAKES = [
         "ragged row",
         row("A4,", "A4,x,"),
         "{shop}/products.csv:5: the row has 4 cells and the header 3"
-        " -> put a text that holds the delimiter in quotes, or name it with `delimiter:`",
+        " -> put a text that holds the delimiter in quotes, or name a catalogue's delimiter with `delimiter:`",
     ),
     Mistake(
         "cell of 10 MB",
@@ -535,7 +536,7 @@ LABEL_MISTAKES = [
                 ":1: no column is called like a product's id or text -> call one of category 'product_id' or 'text'",
             ),
             ("no rows", "sku,category\n", ": the file has no labels -> write one in each row"),
-            ("nothing", "", ": the file is empty -> export it again"),
+            ("nothing", "", f": the file is empty -> {LABELS}"),
             (
                 "a bad row behind good ones",
                 "sku,category\nA1,tea\nA2,tea\nA3,咖非\n",
@@ -569,7 +570,8 @@ LABEL_MISTAKES = [
             (
                 "a ragged row",
                 "sku,category\nA1,tea,x\n",
-                ":2: the row has 3 cells and the header 2 -> put a text that holds the delimiter in quotes, or name it with `delimiter:`",
+                ":2: the row has 3 cells and the header 2 -> put a text that holds the delimiter in quotes,"
+                " or name a catalogue's delimiter with `delimiter:`",
             ),
         ]
     ),
@@ -628,7 +630,7 @@ LABEL_MISTAKES = [
         Mistake(f"evaluation of {name}", write("gold.csv", content), f"gold.csv{told}", ("evaluate", "gold.csv"))
         for name, content, told in [
             ("no rows", "sku,category\n", ": the file has no labels -> write one in each row"),
-            ("nothing", "", ": the file is empty -> export it again"),
+            ("nothing", "", f": the file is empty -> {LABELS}"),
             (
                 "an unknown category",
                 "sku,category\nA1,tea\nA2,速溶咖非\n",

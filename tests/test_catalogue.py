@@ -354,9 +354,9 @@ ROWS = {
     "id,title\n1,Tea\n2, \n": f"p.csv:3: product '2' has no text -> {FILL}",
     "id,title\n1,Tea\n2,&nbsp;. -\n": f"p.csv:3: product '2' has no text -> {FILL}",
     "id,title\n1,Tea\n2\n": "p.csv:3: the row has 1 cells and the header 2 -> put a text that holds the delimiter in quotes, "
-    "or name it with `delimiter:`",
+    "or name a catalogue's delimiter with `delimiter:`",
     "id,title\n1,Tea\n2,Jam, red\n3,Oil\n": "p.csv:3: the row has 3 cells and the header 2 -> put a text that holds the delimiter in "
-    "quotes, or name it with `delimiter:`",
+    "quotes, or name a catalogue's delimiter with `delimiter:`",
     'id,title\n1,Tea\n2,"Jam\n3,Oil\n4,Rum\n': f"p.csv:3: this is not valid CSV: unexpected end of data -> {QUOTE}",
     'id,title\n1,Tea\n2,"Jam\n3,"Oil"\n': f"p.csv:3: this is not valid CSV: ',' expected after '\"' -> {QUOTE}",
     'id,title\n1,Tea\n2,"Jam" red\n': f"p.csv:3: this is not valid CSV: ',' expected after '\"' -> {QUOTE}",
@@ -488,7 +488,7 @@ def test_a_file_that_may_not_be_read_is_told(tmp_path: Path, name: str, monkeypa
     monkeypatch.setattr(gzip, "open", refuse)
     with pytest.raises(CatalogueError) as raised:
         next(products)
-    assert str(raised.value) == f"{tmp_path}/{name}: you may not read the catalogue -> get the right to read it"
+    assert str(raised.value) == f"{tmp_path}/{name}: you may not read this file -> get the right to read it"
 
 
 def test_a_compressed_file_that_is_broken_is_told(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pyarrow import parquet
 
 from fewtag.core import Label, Product
 from fewtag.errors import CatalogueError, FewtagError, LabelError
-from fewtag.label_file import id_of_text, read_labels
+from fewtag.label_file import EMPTY, id_of_text, read_labels
 from fewtag.taxonomy import Taxonomy
 
 SHOP = Taxonomy.from_paths(["Drinks > Tea", "Drinks > Coffee", "Toys > Dolls", "Toys > Other", "Pets > Other"])
@@ -183,6 +183,8 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     for name, content, told in [
         ("absent.csv", b"", "there is no such file -> name a file of labels that is there"),
         ("none.csv", b"id,category\n", "the file has no labels -> write one in each row"),
+        ("empty.csv", b"\n", f"the file is empty -> {EMPTY}"),
+        ("empty.jsonl", b"\n", f"the file is empty -> {EMPTY}"),
     ]:
         with pytest.raises(FewtagError) as caught:
             read(tmp_path / name, content)
