@@ -655,6 +655,17 @@ def test_a_workspace_that_is_named_comes_before_the_one_that_is_near(
     assert run("taxonomy", "show", *named).out.splitlines()[0:3] == ["小店", "├── 饮料  1", "│   ├── 茶叶  1"]
 
 
+@pytest.mark.parametrize("way", ["option", "variable"])
+def test_a_workspace_that_is_named_and_not_there_is_an_error_even_where_none_is_needed(
+    shop: Path, run: Run, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    if way == "variable":
+        monkeypatch.setenv("FEWTAG_WORKSPACE", "missing")
+    said = run("taxonomy", "show", *(["--workspace", "missing"] if way == "option" else []))
+    assert (said.code, said.out) == (2, "")
+    assert said.talk == ["Error: missing: there is no workspace here -> run `fewtag bootstrap taxonomy.yaml` first"]
+
+
 def test_the_version_is_the_packages(run: Run) -> None:
     assert run("--version").out == f"fewtag {fewtag.__version__}\n"
 
