@@ -818,7 +818,8 @@ def test_evaluate_prints_every_figure_with_its_interval(tagged: Path, run: Run) 
     assert lines[0] == "小店: 12 products with gold; in brackets, the 95% interval of each figure"
     assert [line.split()[:3] for line in lines[3:5]] == [["1", "11", "1.000"], ["2", "11", "0.909"]]
     assert re.fullmatch(r"accuracy: the very gold category +0\.909 \[0\.\d{3}, 1\.000\] +0\.909 \[0\.\d{3}, 1\.000\]", lines[7])
-    assert "coverage: share with a tag                                    1.000 [1.000, 1.000]" in lines
+    # Wilson of 12 of 12: 1 / (1 + 1.96² / 12)
+    assert "coverage: share with a tag                                    1.000 [0.758, 1.000]" in lines
     assert any(line.startswith("precision: tags at or above the gold                          0.833 [0.") for line in lines)
     assert "       1  饮料 > 茶叶 | 饮料 > 果汁: 1, 0" in lines
     assert [line.split()[0] + line.split()[-1] for line in lines[-2:]] == ["6饮料", "5日用"]
