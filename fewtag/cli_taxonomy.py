@@ -59,7 +59,7 @@ def show(
     from fewtag.workspace import Workspace
 
     loaded = Taxonomy.load(taxonomy)
-    counts = tag_counts(open_workspace(workspace) if workspace else Workspace.seek(Path.cwd(), None), loaded)
+    counts = tag_counts(Workspace.seek(Path.cwd(), workspace), loaded)
     tree = Tree(loaded.name, highlight=False)
     branches: dict[str, Tree] = {}
     for node in loaded:

@@ -5,6 +5,7 @@ The trap: names repeat ("Clothing > Clothing", "Toys > Other" and "Pets > Other"
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import re
@@ -246,9 +247,8 @@ class Taxonomy:
             return meant[0]
         if meant:
             raise TaxonomyError(f"'{text}' may mean {', '.join(meant)}", mend="write the id or the full path")
-        otherwise = "write an id, a full path or a unique name of the taxonomy"
-        known = self._words | self._meanings
-        mend = did_you_mean(_folded(text), known, otherwise, lambda near: known[near][0])
+        near = self._nearest(_folded(text))
+        mend = f"did you mean '{near}'?" if near else "write an id, a full path or a unique name of the taxonomy"
         raise TaxonomyError(f"there is no category '{text}'", mend=mend)
 
     def doubts(self) -> list[str]:
@@ -366,6 +366,20 @@ class Taxonomy:
                 names[word] = (*names.get(word, ()), node)
         return names | paths
 
+    def _nearest(self, said: str) -> str | None:
+        """Return the category that is written most like a folded text, None where none is near.
+
+        How a path ends counts more than how it begins: people leave out what lies between, and a whole path beside it is soon alike.
+        """
+        ids = {node.casefold(): (node,) for node in self}
+        known, last = self._words | ids | self._meanings, said.split(f" {SEPARATOR} ")[-1]
+        near = [(word, node) for form in (last, said) for word in difflib.get_close_matches(form, known) for node in known[word]]
+
+        def likeness(pair: tuple[str, str]) -> float:
+            return 2 * _alike(last, pair[0]) + _alike(said, _folded(self.path(pair[1])))
+
+        return max(near, key=likeness)[1] if near else None
+
     @cached_property
     def _words(self) -> dict[str, tuple[str, ...]]:
         """What each word of a longer name hints at."""
@@ -450,6 +464,10 @@ def _slug(name: str) -> str:
 
 def _folded(text: str) -> str:
     return re.sub(r"\s*>\s*", " > ", " ".join(text.split())).casefold()
+
+
+def _alike(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
 
 
 def _free(wanted: str, taken: set[str]) -> str:

@@ -100,9 +100,16 @@ class Workspace:
 
     @classmethod
     def seek(cls, start: Path, explicit: str | Path | None = None) -> Workspace | None:
-        """Find the workspace: the one named, else the one that FEWTAG_WORKSPACE names, else the nearest one upwards from `start`."""
-        named = explicit or os.environ.get(VARIABLE)
-        folders = [_own(Path(named))] if named else [folder / FOLDER for folder in (start.resolve(), *start.resolve().parents)]
+        """Find the workspace: the one named, else the one that FEWTAG_WORKSPACE names, else the nearest one upwards from `start`, if any.
+
+        Raises WorkspaceError where one is named and not there.
+        """
+        if named := explicit or os.environ.get(VARIABLE):
+            found = cls(_own(Path(named)))
+            if not found.is_there():
+                raise _absent(named)
+            return found
+        folders = (folder / FOLDER for folder in (start.resolve(), *start.resolve().parents))
         return next((cls(root) for root in folders if cls(root).is_there()), None)
 
     @classmethod
@@ -110,8 +117,7 @@ class Workspace:
         """Find the workspace as `seek` does; raises WorkspaceError where there is none."""
         if found := cls.seek(start, explicit):
             return found
-        where = explicit or os.environ.get(VARIABLE) or start.resolve()
-        raise WorkspaceError("there is no workspace here", mend="run `fewtag bootstrap taxonomy.yaml` first", where=where)
+        raise _absent(start.resolve())
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -192,6 +198,10 @@ def write_atomically(path: Path, content: bytes) -> None:
 def now() -> str:
     """Return the time as the ledger writes it: UTC, to the second, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _absent(where: str | Path) -> WorkspaceError:
+    return WorkspaceError("there is no workspace here", mend="run `fewtag bootstrap taxonomy.yaml` first", where=where)
 
 
 def _own(named: Path) -> Path:

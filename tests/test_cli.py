@@ -655,6 +655,17 @@ def test_a_workspace_that_is_named_comes_before_the_one_that_is_near(
     assert run("taxonomy", "show", *named).out.splitlines()[0:3] == ["小店", "├── 饮料  1", "│   ├── 茶叶  1"]
 
 
+@pytest.mark.parametrize("way", ["option", "variable"])
+def test_a_workspace_that_is_named_and_not_there_is_an_error_even_where_none_is_needed(
+    shop: Path, run: Run, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    if way == "variable":
+        monkeypatch.setenv("FEWTAG_WORKSPACE", "missing")
+    said = run("taxonomy", "show", *(["--workspace", "missing"] if way == "option" else []))
+    assert (said.code, said.out) == (2, "")
+    assert said.talk == ["Error: missing: there is no workspace here -> run `fewtag bootstrap taxonomy.yaml` first"]
+
+
 def test_the_version_is_the_packages(run: Run) -> None:
     assert run("--version").out == f"fewtag {fewtag.__version__}\n"
 
@@ -807,6 +818,7 @@ def test_evaluate_prints_every_figure_with_its_interval(tagged: Path, run: Run) 
     assert lines[0] == "小店: 12 products with gold; in brackets, the 95% interval of each figure"
     assert [line.split()[:3] for line in lines[3:5]] == [["1", "11", "1.000"], ["2", "11", "0.909"]]
     assert re.fullmatch(r"accuracy: the very gold category +0\.909 \[0\.\d{3}, 1\.000\] +0\.909 \[0\.\d{3}, 1\.000\]", lines[7])
+    # Wilson of 12 of 12: 1 / (1 + 1.96² / 12)
     assert "coverage: share with a tag                                    1.000 [0.758, 1.000]" in lines
     assert any(line.startswith("precision: tags at or above the gold                          0.833 [0.") for line in lines)
     assert "       1  饮料 > 茶叶 | 饮料 > 果汁: 1, 0" in lines

@@ -229,6 +229,22 @@ def test_an_unknown_text_is_answered_with_the_nearest() -> None:
         tools.find("Drils")  # nearer to a word of a long name than to 'Nails' as a whole
 
 
+@pytest.mark.parametrize(
+    ("paths", "text", "near"),
+    [
+        (["Tools > Drills", "Tools > Nails"], "Drils", "tools/drills"),
+        (["Tools > Drills", "Tools > Nails"], "Tools > Drils", "tools/drills"),
+        (["Tools > Power tools > Drills", "Tools > Nails"], "Tools > Drils", "tools/power-tools/drills"),
+        (["Toys > Other", "Pets > Other"], "Pats > Other", "pets/other"),
+        (["Drinks > Tea", "Kitchen > Teas & more"], "Drinks > Teas", "drinks/tea"),
+        (["Drinks > Tea", "Drinks > Coffee"], "DRINKS/COFEE", "drinks/coffee"),
+    ],
+)
+def test_a_misspelt_path_is_answered_with_what_ends_like_it_rather_than_begins(paths: list[str], text: str, near: str) -> None:
+    with pytest.raises(TaxonomyError, match=rf"did you mean '{near}'"):
+        Taxonomy.from_paths(paths).find(text)
+
+
 def test_doubts_are_nothing_for_a_sound_taxonomy() -> None:
     assert shop().doubts() == []
 
