@@ -8,7 +8,7 @@ import sys
 
 
 def main() -> None:
-    """Load the command line and run it."""
+    """Load the command line and run it; from then on the process, which is about to end, hears no Ctrl-C."""
     try:
         from fewtag.cli import main as run
 

@@ -26,7 +26,6 @@ from fewtag.cli_taxonomy import taxonomy_app
 from fewtag.cli_train import train
 from fewtag.errors import FewtagError
 from fewtag.terminal import (
-    LOW_PRECISION,
     AsJson,
     Stoppable,
     TaxonomyFile,
@@ -37,6 +36,7 @@ from fewtag.terminal import (
     talk,
     talk_of_doubts,
     talk_of_lost_labels,
+    talk_of_open,
     with_bars,
 )
 
@@ -124,8 +124,7 @@ def bootstrap(
         talk("Nothing has changed since the last run: its tags stand.")
     elif tagger.consulted:
         talk(str(tagger.consulted))
-    if outcome.mostly_open and tagger.precision > LOW_PRECISION:
-        talk(f"Most products are left open: --precision {LOW_PRECISION} tags more of them, less surely.")
+    talk_of_open(tagger, outcome)
     if outcome.relearnt:
         talk("Categories or models have changed, and what labels teach was learnt anew, quickly: `fewtag train` may do better.")
     talk_of_lost_labels(tagger)
@@ -170,7 +169,7 @@ def status(workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
         typer.echo(f"{found.taxonomy}: {many(found.products, 'product')} in a run of {found.started}, {ended}")
         typer.echo(f"{found.tally}; {labels}")
         for stage, model, count in found.voices:
-            typer.echo(f"{count} by {stage}" + ("" if stage == "label" else f" ({model})"))
+            typer.echo(f"{count} by {stage}" + (f" ({model})" if model else ""))
         for said in (*found.models, *([str(found.consulted)] if found.consulted else [])):
             typer.echo(said)
         if found.promise:

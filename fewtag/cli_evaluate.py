@@ -118,10 +118,10 @@ def print_confusions(confusions: Sequence[Confusion], taxonomy: Taxonomy) -> Non
 def print_branches(found: Evaluation) -> None:
     """Print the branches that fare worst and those that fare best, and how many others there are."""
     worst, best = found.worst_and_best()
-    rows = [[f"{row.products:>8}  {shown(row.accuracy):<20}  {row.path}" for row in some] for some in (worst, best)]
+    first, last = ([f"{row.products:>8}  {shown(row.accuracy):<20}  {row.path}" for row in some] for some in (worst, best))
     others = len(found.branches) - len(worst) - len(best)
     typer.echo(f"\n{'products':>8}  {'accuracy':<20}  branch, the worst first")
-    for line in (*rows[0], *([f"{'...':>8}  and {others} others: --json"] if others else []), *rows[1]):
+    for line in (*first, *([f"{'...':>8}  and {many(others, 'other')}: --json"] if others else []), *last):
         typer.echo(line)
 
 

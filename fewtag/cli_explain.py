@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 MOST = 500
 SHOWN_WORDS = 6
+FATES = {
+    "heeded": "",
+    "waiting": ": not heeded yet, `fewtag train` learns from it",
+    "outvoted": ": not heeded, as a newer label says otherwise",
+    "earlier text": ": not heeded, as the product's text was another one then; say it again if it still holds",
+    "taken back": ": taken back since, which `fewtag train` learns",
+}
 TOLD = 0.01
 """A word without which less than that changes is not shown."""
 
@@ -48,7 +55,7 @@ def explain(
         print_explanation(found, tagger.taxonomy)
         print_history(found, history, tagger.taxonomy)
     mend = f"`fewtag label add {product_id} CATEGORY`"
-    if not found.is_decided_by_a_label:
+    if found.tag.stage != "label":
         mend += f", or give the category more aliases and `{bootstrap_of(tagger)}`"
     talk(f"Next: where this is wrong, {mend}.")
 
@@ -57,13 +64,13 @@ def print_explanation(found: Explanation, taxonomy: Taxonomy) -> None:
     """Print the tag, what people say, a table of the likeliest categories, and what would change the answer."""
     typer.echo(f"{found.product.id}: {found.product.text[:MOST]}")
     typer.echo(f"-> {headline(found.tag, taxonomy)}")
-    for row in found.labels:
-        typer.echo(f"{row.label.source} says {'not ' if row.label.negative else ''}{named(row.label.category, taxonomy)} ({row.at})")
-    if found.tag != found.by_rungs:
+    for said in found.labels:
+        what = f"{'not ' if said.label.negative else ''}{named(said.label.category, taxonomy)}"
+        when = f" ({said.at})" if said.at else ""
+        typer.echo(f"{said.label.source} says {what}{when}{FATES[said.fate]}")
+    if found.is_decided_by_people:
         rungs = headline(found.by_rungs, taxonomy)
         typer.echo(f"What people say of this very product decides. The rungs, which may have learnt from it, would say {rungs}:")
-    elif found.labels:
-        typer.echo("That is not heeded yet: `fewtag train` learns from it.")
     typer.echo("")
     print_candidates(found)
     if len(found.weights) > 1:
@@ -114,7 +121,8 @@ def print_history(found: Explanation, history: Sequence[StoredTag], taxonomy: Ta
     if history and history[0].tag.category != found.tag.category:
         typer.echo("The product's text, or what was learnt, has changed since the last bootstrap, which said:")
     for past in history:
-        typer.echo(f"{past.at}: {headline(past.tag, taxonomy)} in run {past.run_id} of {past.model.name}")
+        by = "" if past.tag.stage == "label" else f" of {past.model.name}"
+        typer.echo(f"{past.at}: {headline(past.tag, taxonomy)} in run {past.run_id}{by}")
 
 
 def named(category: str | None, taxonomy: Taxonomy) -> str:

@@ -72,7 +72,7 @@ def talk_of_propagation(tagger: Tagger, count: int, precision: float, dry_run: b
     else:
         talk(f"{many(count, 'product')} {'would be tagged' if dry_run else 'tagged'} by their neighbours")
     if said.left_alone:
-        talk(f"Left alone with the tag of a trained model, which is at least as sure: {many(said.left_alone, 'product')}.")
+        talk(f"Left alone with a label's tag, or a trained model's that is at least as sure: {many(said.left_alone, 'product')}.")
     if not count:
         talk(f"Next: give more labels, or a lower --precision; these cannot prove that {precision:.0%} of what they spread would be right.")
     elif not dry_run:

@@ -12,15 +12,14 @@ import typer
 
 from fewtag.errors import FewtagError
 from fewtag.terminal import (
-    LOW_PRECISION,
     AsJson,
     WorkspaceFolder,
-    bootstrap_of,
     many,
     open_workspace,
     talk,
     talk_of_changed_taxonomy,
     talk_of_lost_labels,
+    talk_of_open,
     with_bars,
 )
 
@@ -60,8 +59,7 @@ def train(
     talk_of_lost_labels(tagger)
     if outcome.unchanged:
         talk("Nothing has changed since the last training, and nothing was tagged anew.")
-    if outcome.mostly_open:
-        talk(f"Most products are left open: `{bootstrap_of(tagger)} --precision {LOW_PRECISION}` tags more of them, less surely.")
+    talk_of_open(tagger, outcome)
     more = {"training": found and asdict(found), "promise": asdict(tagger.promise)}
     typer.echo(json.dumps(asdict(outcome) | more) if as_json else str(outcome))
     talk(str(tagger.promise))
@@ -102,8 +100,9 @@ def talk_of_training(found: Training) -> None:
     from fewtag.training import tells
 
     for step in found.steps:
-        gained = f"it makes the truth of {many(step.held_out, 'label')} held out {step.likelier:.2f} times as likely"
-        gained += f"; right without it {step.below:.3f}, with {step.accuracy:.3f}"
+        gained = f"of {many(step.held_out, 'label')} held out, right without it {step.below:.3f}, with {step.accuracy:.3f}"
+        if step.likelier is not None:
+            gained += f", and the truth {step.likelier:.2f} times as likely"
         speaks_for = many(sum(step.speaks), "category", "categories")
         talk(f"{step.stage} speaks for {speaks_for}; {gained if step.held_out else 'no labels could be held out'}")
         if step.record.get("tuned") and not step.record["kept_back"]:

@@ -75,7 +75,8 @@ class Step:
 
     `worth` is in nats a label, 0 for a class that it has no label of; `below` and `accuracy` are the shares of the `held_out` labels that
     are right without it and with it. `record` is what its own training has to tell. `likelier` is how many times as likely the rung makes
-    the truth of a held-out label, in the geometric mean: it may be above 1 where no more of the likeliest categories are right.
+    the truth of a held-out label, in the geometric mean: it may be above 1 where no more of the likeliest categories are right. It is None
+    where none was held out, or an older training did not look.
     """
 
     stage: Stage
@@ -86,7 +87,7 @@ class Step:
     below: float
     accuracy: float
     record: dict[str, Any]
-    likelier: float = 1.0
+    likelier: float | None = None
 
     @classmethod
     def of_json(cls, about: dict[str, Any]) -> Step:

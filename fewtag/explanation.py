@@ -5,10 +5,10 @@ The trap: a word that can be left out at no loss may still have mattered, where 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import regex
@@ -16,10 +16,13 @@ import regex
 from fewtag.blend import Array
 from fewtag.core import Label, Product, Stage, Tag
 from fewtag.decide import decide
+from fewtag.label_file import id_of_text
+from fewtag.labels import Standing
 from fewtag.ladder import Ladder
 from fewtag.models.zero_shot.rung import Evidence
-from fewtag.store import StoredLabel
 from fewtag.taxonomy import Taxonomy
+
+Fate = Literal["heeded", "waiting", "outvoted", "earlier text", "taken back"]
 
 WORDS: Final = 40
 """So many different words of a product are left out, one after the other; a text that is longer says the most at its beginning."""
@@ -28,7 +31,7 @@ UNSPACED: Final = r"[\p{Thai}\p{Lao}\p{Myanmar}\p{Khmer}\p{Hiragana}\p{Katakana}
 """Characters of scripts that write no space between words."""
 LETTER: Final = rf"[[\p{{L}}\p{{M}}\p{{N}}]--{UNSPACED}]"
 """Marks stay with their letters: in Hindi they are vowels, and an accent may stand behind its letter."""
-TOKEN: Final = regex.compile(rf"(?V1){UNSPACED}+|{LETTER}+(?:['’.-]{LETTER}+)*")
+TOKEN: Final = regex.compile(rf"(?V1)(?:{UNSPACED}[\p{{M}}ﾞﾟ]*)+|{LETTER}+(?:['’.-]{LETTER}+)*")
 UNSPACED_TEXT: Final = regex.compile(rf"(?V1){UNSPACED}")
 
 
@@ -68,8 +71,21 @@ class Neighbour:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What somebody has said of a product, when, and what became of it; `at` is empty where the ledger has it no more.
+
+    It is `heeded`, `waiting` for a training, `outvoted` by a newer label, of an `earlier text` of the product, or `taken back` since the
+    last training, which still heeds it.
+    """
+
+    label: Label
+    at: str
+    fate: Fate
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a product has its tag: the likeliest categories, best first, and what people say of it, the oldest first.
+    """Why a product has its tag: the likeliest categories, best first, and what people have said of it, the oldest first.
 
     `by_rungs` is the tag that the rungs alone would give it, another than `tag` only where people have said something of this very
     product; they may have learnt from that. The rest tells of this one.
@@ -89,7 +105,7 @@ class Explanation:
     likely: float
     words: tuple[Word, ...]
     neighbours: tuple[Neighbour, ...]
-    labels: tuple[StoredLabel, ...]
+    labels: tuple[Said, ...]
 
     @property
     def answer(self) -> str:
@@ -97,9 +113,9 @@ class Explanation:
         return answer_of(self.by_rungs)
 
     @property
-    def is_decided_by_a_label(self) -> bool:
-        """Whether people have said what the product is."""
-        return self.tag.stage == "label"
+    def is_decided_by_people(self) -> bool:
+        """Whether the rungs alone would give another tag, or people have said what the product is."""
+        return self.tag.stage == "label" or self.tag.category != self.by_rungs.category
 
 
 def answer_of(tag: Tag) -> str:
@@ -107,8 +123,8 @@ def answer_of(tag: Tag) -> str:
     return tag.category or tag.alternatives[0][0]
 
 
-def explain(product: Product, ladder: Ladder, level: float, shortlist: int, labels: Sequence[StoredLabel]) -> Explanation:
-    """Return why a ladder says what it says of a product, where a tag is decided at a level of probability; `labels` are all that hold."""
+def explain(product: Product, ladder: Ladder, level: float, shortlist: int, standing: Standing) -> Explanation:
+    """Return why a ladder says what it says of a product, where a tag is decided at a level of probability, beside the labels that hold."""
     taxonomy, evidence = ladder.taxonomy, ladder.explain(product)
     by_rungs = evidence.probability[None]
     [tag] = ladder.decide([product], ladder.heed([product], by_rungs), level)
@@ -118,16 +134,38 @@ def explain(product: Product, ladder: Ladder, level: float, shortlist: int, labe
     return Explanation(
         product,
         tag,
-        alone,
-        level,
-        tuple((category, sums[category]) for category in taxonomy.trail(alone.alternatives[0][0])),
-        ladder.weights,
-        candidates(evidence, ladder.voices(product), taxonomy, shortlist),
-        sums[answer],
-        weighed_words(product, answer, sums[answer], ladder, level),
-        tuple(Neighbour(*each) for each in ladder.nearest_labels(product, NEIGHBOURS)),
-        tuple(row for row in labels if row.label.product_id == product.id),
+        by_rungs=alone,
+        level=level,
+        way=tuple((category, sums[category]) for category in taxonomy.trail(alone.alternatives[0][0])),
+        weights=ladder.weights,
+        candidates=candidates(evidence, ladder.voices(product), taxonomy, shortlist),
+        likely=sums[answer],
+        words=weighed_words(product, answer, sums[answer], ladder, level),
+        neighbours=tuple(Neighbour(*each) for each in ladder.nearest_labels(product, NEIGHBOURS)),
+        labels=tuple(sayings(product, ladder.learnt, standing)),
     )
+
+
+def sayings(product: Product, learnt: Sequence[tuple[Label, str]], standing: Standing) -> Iterator[Said]:
+    """Yield what people have said of a product, or of its text alone; `learnt` are the labels of the last training, each with its text."""
+    names = (product.id, id_of_text(product.text))
+    of_it = [(label, text) for label, text in learnt if label.product_id in names]
+    own = [label for label, text in of_it if text == product.text and label.product_id == product.id]
+    heeded = own or [label for label, text in of_it if text == product.text]
+    rows = [row for row in standing.held if row.label.product_id in names]
+    to_learn = set(standing.labels)
+    for row in rows:
+        fate: Fate = "waiting"
+        if row.label in heeded:
+            fate = "heeded"
+        elif row.label not in to_learn or (heeded and row.label.product_id != product.id):
+            fate = "outvoted"
+        elif row.text != product.text:
+            fate = "earlier text"
+        yield Said(row.label, row.at, fate)
+    for label in heeded:
+        if not any(row.label == label for row in rows):
+            yield Said(label, "", "taken back")
 
 
 def candidates(evidence: Evidence, voices: Mapping[Stage, Array], taxonomy: Taxonomy, shortlist: int) -> tuple[Candidate, ...]:

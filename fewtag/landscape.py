@@ -40,8 +40,8 @@ class Region:
     def __add__(self, other: Region) -> Region:
         """Return this category's region with the products of another besides.
 
-        >>> (Region("toys", products=1) + Region("toys/kites", products=2, tagged=1)).coverage.__round__(2)
-        0.33
+        >>> (Region("toys", products=1) + Region("toys/kites", products=3, tagged=1)).coverage
+        0.25
         """
         return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in COUNTED})
 
@@ -63,7 +63,7 @@ class Region:
 
     @property
     def stage(self) -> Stage | None:
-        """The rung that speaks of most products; None where there are none."""
+        """What decides most of its products' tags, a rung or labels; None where there are no products."""
         return self.stages.most_common(1)[0][0] if self.stages else None
 
     @property

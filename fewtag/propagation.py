@@ -23,7 +23,7 @@ TRAINED: Final = ("few-shot", "fine-tune")
 
 @dataclass(frozen=True, slots=True)
 class Propagation:
-    """What a propagation came to: its run (0 for a dry one), how many products kept a trained model's tag, and whether it did nothing."""
+    """What a propagation came to: its run (0 for a dry one), how many products kept their tag, and whether it did nothing."""
 
     run: int = 0
     left_alone: int = 0
@@ -58,19 +58,21 @@ def done_already(ledger: Ledger, fingerprint: str) -> Run | None:
 
 
 def less_sure(spread: Sequence[Tag], held: Iterable[Tag], taxonomy: Taxonomy) -> set[str]:
-    """Return the ids of products that a trained model holds for an assignable category at least as surely as the tag spread to them.
+    """Return the ids of products with a label, and of those that a trained model holds for an assignable category no less surely.
 
     >>> taxonomy = Taxonomy.from_paths(["tea", "jam"])
     >>> held = [Tag("1", "tea", 0.98, "few-shot"), Tag("2", "tea", 0.9, "few-shot"), Tag("3", "tea", 0.99, "zero-shot")]
-    >>> less_sure([Tag(each, "jam", 0.95, "neighbours") for each in "123"], held, taxonomy)
-    {'1'}
+    >>> held.append(Tag("4", "tea", 0.9, "label"))
+    >>> sorted(less_sure([Tag(each, "jam", 0.95, "neighbours") for each in "1234"], held, taxonomy))
+    ['1', '4']
     """
     sureness = {tag.product_id: tag.confidence for tag in spread}
-    return {
-        tag.product_id
-        for tag in held
-        if tag.stage in TRAINED and tag.category in taxonomy.index and tag.confidence >= sureness.get(tag.product_id, 2)
-    }
+
+    def stays(tag: Tag) -> bool:
+        is_surer = tag.stage in TRAINED and tag.category in taxonomy.index and tag.confidence >= sureness[tag.product_id]
+        return tag.stage == "label" or is_surer
+
+    return {tag.product_id for tag in held if tag.product_id in sureness and stays(tag)}
 
 
 def take_back_spread(workspace: Workspace, run_id: int, taxonomy_version: str, seed: int) -> int:

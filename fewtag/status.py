@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from fewtag.core import Label
 from fewtag.errors import WorkspaceError
 from fewtag.labels import standing
 from fewtag.promise import Promise
-from fewtag.store import SWEEPS, Ledger
+from fewtag.store import SWEEPS, Count, Ledger
 from fewtag.tagger_folder import TAXONOMY, TRAINING, whole
 from fewtag.taxonomy import Taxonomy
 from fewtag.workspace import Workspace
@@ -36,10 +36,8 @@ class Tally(NamedTuple):
 
     Of those that are tagged, `labelled` have it from people, and not from a model.
 
-    >>> print(Tally(9, 5, 1, 3)), print(Tally(9, 5, 1, 3, labelled=2))
-    5 tagged, 1 backed off to a parent, 3 left open
-    5 tagged (2 of them by their labels), 1 backed off to a parent, 3 left open
-    (None, None)
+    >>> str(Tally(9, 5, 1, 3, labelled=2))
+    '5 tagged (2 of them by their labels), 1 backed off to a parent, 3 left open'
     """
 
     products: int
@@ -186,19 +184,19 @@ def tag_counts(workspace: Workspace | None, taxonomy: Taxonomy) -> dict[str, int
     if workspace is None:
         return {}
     with Ledger.open(workspace.ledger) as ledger:
-        return subtree_counts({category: count for category, (count, _) in ledger.counts().items() if category}, taxonomy)
+        return subtree_counts({category: count.tags for category, count in ledger.counts().items() if category}, taxonomy)
 
 
 def status_of(ledger: Ledger, taxonomy: Taxonomy, training: dict[str, Any] | None = None) -> Status:
     """Gather the status from a ledger in which a bootstrap has run."""
     run = ledger.last_run(*SWEEPS)
     assert run is not None
-    settings, counts, voices = json.loads(run.settings), ledger.counts(), ledger.voices()
-    found = _tally(counts, voices, taxonomy)
+    settings, counts = json.loads(run.settings), ledger.counts()
+    found = _tally(counts, taxonomy)
     said = standing(ledger.label_rows(), taxonomy)
     rows = [
-        CategoryStatus(category, taxonomy.path(category) if category in taxonomy else category, count, confidence)
-        for category, (count, confidence) in counts.items()
+        CategoryStatus(category, taxonomy.path(category) if category in taxonomy else category, count.tags, count.confidence)
+        for category, count in counts.items()
         if category is not None
     ]
     rows.sort(key=lambda row: (-row.tags, row.path))
@@ -212,7 +210,7 @@ def status_of(ledger: Ledger, taxonomy: Taxonomy, training: dict[str, Any] | Non
         found.abstained,
         len(said.held),
         len(said.conflicts),
-        tuple(voices),
+        tuple(ledger.voices()),
         training,
         tuple(_branch(each, taxonomy) for each in training["branches"]) if training else (),
         tuple(rows),
@@ -225,7 +223,7 @@ def status_of(ledger: Ledger, taxonomy: Taxonomy, training: dict[str, Any] | Non
 
 def tally(ledger: Ledger, taxonomy: Taxonomy) -> Tally:
     """Count the tags that hold by what became of their products."""
-    return _tally(ledger.counts(), ledger.voices(), taxonomy)
+    return _tally(ledger.counts(), taxonomy)
 
 
 def subtree_counts(counts: Mapping[str, int], taxonomy: Taxonomy) -> dict[str, int]:
@@ -248,9 +246,9 @@ def _branch(about: Mapping[str, Any], taxonomy: Taxonomy) -> BranchStatus:
     return BranchStatus(path, about["labels"], rungs, about["held_out"], tuple(about["f1"]), about["reason"], label)
 
 
-def _tally(counts: Mapping[str | None, tuple[int, float | None]], voices: Iterable[tuple[str, str, int]], taxonomy: Taxonomy) -> Tally:
-    products = sum(count for count, _ in counts.values())
-    abstained, _ = counts.get(None, (0, 0.0))
-    tagged = sum(count for category, (count, _) in counts.items() if category in taxonomy.index)
-    labelled = sum(count for stage, _, count in voices if stage == "label")
+def _tally(counts: Mapping[str | None, Count], taxonomy: Taxonomy) -> Tally:
+    products = sum(count.tags for count in counts.values())
+    abstained = counts[None].tags if None in counts else 0
+    assignable = [count for category, count in counts.items() if category in taxonomy.index]
+    tagged, labelled = sum(count.tags for count in assignable), sum(count.labelled for count in assignable)
     return Tally(products, tagged, products - abstained - tagged, abstained, labelled)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from sqlalchemy import URL, Connection, Engine, Row, case, create_engine, event, func, insert, inspect, make_url, select
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
@@ -41,6 +41,14 @@ class ModelIdentity:
     name: str
     revision: str = ""
     prompt_hash: str = ""
+
+
+class Count(NamedTuple):
+    """How many tags name a category, how many of these are people's labels, and how sure models are of the others on average."""
+
+    tags: int
+    labelled: int
+    confidence: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,22 +193,20 @@ class Ledger:
         with self._reading() as connection:
             return [_stored(row) for row in connection.execute(_PROVENANCE.where(tags.c.run_id == run.id).order_by(tags.c.seq))]
 
-    def counts(self) -> dict[str | None, tuple[int, float | None]]:
-        """Return, for every category that a latest tag names (None: abstained), how many do and how sure models are of theirs on average.
-
-        Labels are sure by themselves, and left out of the average: it is None where there is nothing else.
-        """
+    def counts(self) -> dict[str | None, Count]:
+        """Return how many latest tags name each category; None stands for those that abstain."""
         with self._reading() as connection:
-            by_models = func.avg(case((tags.c.stage != "label", tags.c.confidence)))
-            query = select(tags.c.category, func.count(), by_models).where(tags.c.seq.in_(_LATEST)).group_by(tags.c.category)
-            return {category: (count, mean) for category, count, mean in connection.execute(query)}
+            is_label = tags.c.stage == "label"
+            figures = func.count(), func.count(case((is_label, 1))), func.avg(case((~is_label, tags.c.confidence)))
+            query = select(tags.c.category, *figures).where(tags.c.seq.in_(_LATEST)).group_by(tags.c.category)
+            return {category: Count(*found) for category, *found in connection.execute(query)}
 
     def voices(self) -> list[tuple[str, str, int]]:
-        """Return which stage and model said how many of the tags that hold, the most first."""
+        """Return which stage and model said how many of the tags that hold, the most first; labels are no model's."""
         with self._reading() as connection:
-            count = func.count().label("tags")
-            query = select(tags.c.stage, models.c.name, count).join(models).where(tags.c.seq.in_(_LATEST))
-            return [tuple(row) for row in connection.execute(query.group_by(tags.c.stage, models.c.name).order_by(count.desc()))]
+            count, model = func.count().label("tags"), case((tags.c.stage == "label", ""), else_=models.c.name).label("model")
+            query = select(tags.c.stage, model, count).join(models).where(tags.c.seq.in_(_LATEST))
+            return [tuple(row) for row in connection.execute(query.group_by(tags.c.stage, model).order_by(count.desc()))]
 
     def last_run(self, *kinds: str) -> Row[Any] | None:
         """Return the newest run (of these kinds), with `finished`, None while it is under way; None where there is none."""

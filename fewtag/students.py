@@ -19,7 +19,8 @@ def students(
     """Return products without a label whose tag is sure, each with that as a label of a weight.
 
     >>> tags = [Tag("1", "tea", 0.95, "zero-shot"), Tag("2", "tea", 0.5, "zero-shot"), Tag("3", "tea", 1.0, "zero-shot")]
-    >>> products = [Product(str(number), f"text {number}") for number in (1, 2, 3)]
+    >>> tags.append(Tag("4", "tea", 1.0, "label"))
+    >>> products = [Product(str(number), f"text {number}") for number in (1, 2, 3, 4)]
     >>> [(product.id, label.weight) for product, label in students(tags, products, [Label("3", "tea", "ann")], {"tea"}, 0.3)]
     [('1', 0.3)]
     """
@@ -28,6 +29,7 @@ def students(
         (products[tag.product_id], Label(tag.product_id, tag.category, "fewtag", weight=weight))
         for tag in tags
         if tag.category
+        and tag.stage != "label"  # one that was taken back since is nobody's word any more
         and tag.category in classes
         and tag.confidence >= SURE
         and tag.product_id in products

@@ -12,13 +12,13 @@ from dataclasses import asdict, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 import numpy as np
 
 from fewtag.catalogue import as_products, bare_products, has_ids, read_catalogue, read_products
 from fewtag.catalogue_file import Columns
-from fewtag.core import Product, Tag
+from fewtag.core import Product, Stage, Tag
 from fewtag.course import Plan
 from fewtag.decide import PRECISION, prediction_sets
 from fewtag.errors import CatalogueError, FewtagError, LabelError
@@ -316,16 +316,16 @@ class Tagger:
     def explain(self, product: Product | str, shortlist: int = 5) -> Explanation:
         """Return why a product is tagged as it is: what the rungs say of likely categories, its words, and labelled products like it.
 
-        A text that is the id of a product which the workspace has tagged stands for that product of the catalogue.
+        A text that is the id of a product which the workspace has tagged stands for that product, where `products` has it.
         Each of its words is left out once to see what changes, so that a language model may be asked some forty times.
         """
         self._learner.must_be_fitted()
         with Ledger.open(self.workspace.ledger) as ledger:
-            held = standing(ledger.label_rows(), self.taxonomy).held
+            said = standing(ledger.label_rows(), self.taxonomy)
             if isinstance(product, str) and self.columns.file and ledger.history(product):
                 product = self.product(product)
         [product] = as_products([product], self.columns)
-        return explain(product, self._ladder, self.promise.decides, shortlist, held)
+        return explain(product, self._ladder, self.promise.decides, shortlist, said)
 
     def products(self) -> Iterator[Product]:
         """Yield the products of the catalogue that the taxonomy's file names; raises CatalogueError where it names none."""
@@ -424,7 +424,8 @@ class Tagger:
         """Tag a whole catalogue, and note in the ledger what its tags come from."""
         learner, training, promise = self._learner, self.training, self.promise
         decided = (str(self.precision), str(promise.decides))
-        fingerprint = digest([learner.fitted, learner.trained, *decided, repr(replace(columns, where=""))])  # lines move
+        stages = get_args(Stage)  # one more, and tags are another's
+        fingerprint = digest([learner.fitted, learner.trained, *decided, *stages, repr(replace(columns, where=""))])  # lines move
         settings = {
             "precision": self.precision,
             "promise": asdict(promise),

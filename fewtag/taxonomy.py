@@ -382,12 +382,12 @@ class Taxonomy:
 
     @cached_property
     def _words(self) -> dict[str, tuple[str, ...]]:
-        """What each word of a longer name hints at."""
+        """What a word hints at that stands in one name alone, and is no "and"."""
         found: dict[str, tuple[str, ...]] = {}
         for node, category in self._categories.items():
-            for word in re.findall(r"\w+", _folded(category.name)):
+            for word in dict.fromkeys(re.findall(r"\w{4,}", _folded(category.name))):
                 found[word] = (*found.get(word, ()), node)
-        return found
+        return {word: nodes for word, nodes in found.items() if len(nodes) == 1}
 
     def _build(self) -> nx.DiGraph[str]:
         graph: nx.DiGraph[str] = nx.DiGraph()

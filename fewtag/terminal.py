@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import getpass
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from fewtag.errors import WorkspaceError
 
 if TYPE_CHECKING:
     from fewtag.gold_file import Gold
+    from fewtag.sweep import Outcome
     from fewtag.tagger import Tagger
     from fewtag.workspace import Workspace
 
@@ -102,10 +104,23 @@ def talk(*lines: str) -> None:
 
 
 def bootstrap_of(tagger: Tagger) -> str:
-    """Return the command that bootstraps a tagger anew, with its taxonomy's file as one would write it here."""
-    if tagger.file is None:
-        return "fewtag bootstrap TAXONOMY"
-    return f"fewtag bootstrap {tagger.file.relative_to(Path.cwd()) if tagger.file.is_relative_to(Path.cwd()) else tagger.file}"
+    """Return the command that bootstraps a tagger anew, as one would write it here; models that were named then are to be named again."""
+    from fewtag.workspace import Workspace
+
+    here, root = Path.cwd(), tagger.workspace.root.resolve()
+    words = ["fewtag", "bootstrap", written_here(tagger.file, here) if tagger.file else "TAXONOMY"]
+    if root != Workspace.home(here).resolve():
+        words += ["--workspace", written_here(root, here)]
+    return shlex.join(words)
+
+
+def written_here(path: Path, here: Path) -> str:
+    """Write a path as short as it can be said in a folder.
+
+    >>> written_here(Path("/shop/data/taxonomy.yaml"), Path("/shop")), written_here(Path("/shop/taxonomy.yaml"), Path("/shop/data"))
+    ('data/taxonomy.yaml', '/shop/taxonomy.yaml')
+    """
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def talk_of_doubts(tagger: Tagger, shown: int) -> None:
@@ -120,6 +135,12 @@ def talk_of_changed_taxonomy(tagger: Tagger) -> None:
     """Say where the taxonomy's file is no longer what the tagger was made from."""
     if tagger.is_outdated():
         talk(f"Mind: {tagger.file} has changed since, and this goes by what it said then: run `{bootstrap_of(tagger)}`.")
+
+
+def talk_of_open(tagger: Tagger, outcome: Outcome) -> None:
+    """Say what tags more where most products are left open."""
+    if outcome.mostly_open and tagger.precision > LOW_PRECISION:
+        talk(f"Most products are left open: `{bootstrap_of(tagger)} --precision {LOW_PRECISION}` tags more of them, less surely.")
 
 
 def talk_of_lost_labels(tagger: Tagger) -> None:

@@ -20,7 +20,7 @@ from fewtag.taxonomy import Taxonomy
 BELIEF: Final = 4.0
 """What a branch shows counts in each of its categories as much as so many labels of its own."""
 LEAST_GAIN: Final = 0.005
-"""Less than that is written as no point at all."""
+"""That or less is written as no point at all."""
 
 
 class Effect(NamedTuple):
@@ -40,7 +40,7 @@ class Effect(NamedTuple):
             return cls("none")
         if not held_out:
             return cls("few")
-        if abs(gain) < LEAST_GAIN:
+        if abs(gain) <= LEAST_GAIN:
             return cls("same")
         return cls("gain" if gain >= 0 else "lose", not tells(gain, held_out))
 
@@ -181,7 +181,7 @@ class Judged:
 def _reason(labels: int, held_out: int, gain: float) -> str:
     effect = Effect.of(labels, held_out, gain)
     change = f"labels {effect.kind} {abs(100 * gain):.0f} points on {held_out} held out"
-    same = f"with labels as many are right as without, of {held_out} held out"
+    same = f"with labels about as many are right as without, of {held_out} held out"
     told = {"none": "no labels yet", "few": "too few labels to hold some out", "same": same}.get(effect.kind, change)
     return f"{told}, which may be chance" if effect.chance else told
 

@@ -22,7 +22,7 @@ A_PERSONS_WORD: Final = 50.0
 class Verdicts:
     """What people have said of single products: the class that each has, and the classes that it has not.
 
-    A product is known by its id and text together, or where a text alone was labelled, by that.
+    A product is known by its id and text together; what was said of a text alone counts where nothing was said of that.
     """
 
     has: dict[str, int] = field(default_factory=dict)
@@ -43,15 +43,17 @@ class Verdicts:
 
     def __call__(self, products: Sequence[Product], probabilities: Probabilities) -> Probabilities:
         """Return probabilities, (n, n_classes), that what people said of the very products outweighs; the others' stay as they are."""
+        if not self.has and not self.has_not:
+            return probabilities
         heard = probabilities.copy()
-        for row, product in enumerate(products if self.has or self.has_not else ()):
-            for key in _keys(product):
-                if key in self.has or key in self.has_not:
-                    said = np.log(heard[row : row + 1] + np.float32(TINY))
-                    said[:, self.has_not.get(key, [])] -= np.float32(A_PERSONS_WORD)
-                    if key in self.has:
-                        said[:, self.has[key]] += np.float32(A_PERSONS_WORD)
-                    heard[row] = np.exp(log_softmax(said))
+        for row, product in enumerate(products):
+            key = self._key_of(product)
+            if key is not None:
+                said = np.log(heard[row : row + 1] + np.float32(TINY))
+                said[:, self.has_not.get(key, [])] -= np.float32(A_PERSONS_WORD)
+                if key in self.has:
+                    said[:, self.has[key]] += np.float32(A_PERSONS_WORD)
+                heard[row] = np.exp(log_softmax(said))
         return heard
 
     def settle(self, product: Product) -> bool:
@@ -60,12 +62,14 @@ class Verdicts:
         >>> Verdicts({_key(Product("1", "Earl Grey")): 0}).settle(Product("1", "Earl Grey"))
         True
         """
-        return bool(self.has) and any(key in self.has for key in _keys(product))
+        return bool(self.has) and self._key_of(product) in self.has
 
-
-def _keys(product: Product) -> tuple[str, str]:
-    """Return what a product is known by: itself, and its text alone."""
-    return _key(product), _key(Product(id_of_text(product.text), product.text))
+    def _key_of(self, product: Product) -> str | None:
+        """Return what a product is known by, if anything was said of it."""
+        for known_as in (product, Product(id_of_text(product.text), product.text)):
+            if (key := _key(known_as)) in self.has or key in self.has_not:
+                return key
+        return None
 
 
 def _key(product: Product) -> str:

@@ -98,7 +98,7 @@ def test_the_next_label_is_wanted_where_most_products_are_wrong_for_the_labels_t
     # y: a fifth of the products, nearly all wrong, by 21; z: a hundredth, half wrong, by 1
     assert (a.category, a.labels, a.rungs, a.wants) == ("a", 40, {"few-shot": 2, "zero-shot": 1}, "a/y")
     assert (a.held_out, a.zero_shot_accuracy, a.accuracy) == (40, 0.5, 0.5)
-    assert a.reason == "with labels as many are right as without, of 40 held out"
+    assert a.reason == "with labels about as many are right as without, of 40 held out"
     assert (b.category, b.reason, b.wants, b.f1) == ("b", "no labels yet", "b/w", (0.0, 0.0, 0.0))
     more = Judged(judged.heard, judged.labels, np.float32([0.6, 0.2, 0.1, 0.1]))
     assert more.branches(taxonomy, ("zero-shot",) * 4)[0].wants == "a/z"

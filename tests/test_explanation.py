@@ -14,9 +14,12 @@ from fewtag import Product, Tagger, Taxonomy, explanation
 from fewtag.blend import Blend
 from fewtag.cli_explain import print_words
 from fewtag.climb import Step
-from fewtag.core import Tag
-from fewtag.explanation import Explanation, Word, answer_of, weighed_words
+from fewtag.core import Label, Tag
+from fewtag.explanation import Explanation, Word, answer_of, sayings, weighed_words
+from fewtag.label_file import id_of_text
+from fewtag.labels import Standing, standing
 from fewtag.ladder import Ladder
+from fewtag.store import StoredLabel
 from fewtag.upper import Upper
 
 SHOP = Taxonomy.from_paths(["Drinks > Tea", "Drinks > Water", "Toys > Guns"])
@@ -99,11 +102,36 @@ def test_the_way_leads_to_the_likeliest_category_and_neighbours_are_labelled_pro
     assert sum(found.weights.values()) == pytest.approx(1)
     assert found.level == 0.9
     assert (found.tag.stage, found.by_rungs.stage) == ("label", "few-shot")
-    assert found.is_decided_by_a_label
+    assert found.is_decided_by_people
     assert (found.likely, found.answer) == (found.way[-1][1], "饮料/茶叶")
-    assert not mine.explain(products[7]).is_decided_by_a_label
+    assert not mine.explain(products[7]).is_decided_by_people
     wordless = replace(products[1], id="P9", text="茶叶")  # nobody has said anything of this one
     assert {each.word: each.without for each in found.words}["红茶"] == pytest.approx(mine.predict_proba([wordless])[0][0], abs=1e-3)
+
+
+def test_of_what_people_said_it_is_told_what_became_of_it() -> None:
+    product = Product("P1", "red tea")
+    rows = [
+        StoredLabel(Label("P1", TEA, "ann"), "red tea", False, 1, None, "1"),
+        StoredLabel(Label("P1", WATER, "bob"), "red tea", False, 2, None, "2"),
+        StoredLabel(Label("P2", GUNS, "ann"), "a gun", False, 3, None, "3"),
+    ]
+    both = standing(rows, SHOP)
+    ann, bob, gone = rows[0].label, rows[1].label, Label("P1", GUNS, "eve", negative=True)
+
+    def fates(learnt: list[tuple[Label, str]], said: Standing, product: Product = product) -> list[tuple[str, str, str]]:
+        return [(each.label.source, each.at, each.fate) for each in sayings(product, learnt, said)]
+
+    assert fates([(bob, "red tea")], both) == [("ann", "1", "outvoted"), ("bob", "2", "heeded")]
+    assert fates([], both) == [("ann", "1", "outvoted"), ("bob", "2", "waiting")]
+    assert fates([(ann, "red tea")], both) == [("ann", "1", "heeded"), ("bob", "2", "waiting")]
+    assert fates([(gone, "red tea")], standing(rows[2:], SHOP)) == [("eve", "", "taken back")]
+    other = Product("P1", "green tea")
+    assert fates([(bob, "red tea")], both, other) == [("ann", "1", "outvoted"), ("bob", "2", "earlier text")]
+    of_text = StoredLabel(Label(id_of_text("red tea"), GUNS, "eve"), "red tea", False, 4, None, "4")
+    assert fates([(of_text.label, "red tea")], standing([of_text], SHOP)) == [("eve", "4", "heeded")]
+    all_learnt = [(bob, "red tea"), (of_text.label, "red tea")]
+    assert fates(all_learnt, standing([rows[1], of_text], SHOP)) == [("bob", "2", "heeded"), ("eve", "4", "outvoted")]
 
 
 def test_weights_are_the_shares_of_the_rungs_in_what_is_said_where_all_speak() -> None:

@@ -81,8 +81,8 @@ def test_the_evaluation_of_the_readme_runs_and_prints_what_stands_there(
     told, found = figures(printed), figures(said[1].out)
     if shop == "corner-shop":
         assert {name: found[name] for name in told} == {
-            name: pytest.approx(each, abs=0.02) for name, each in told.items()
-        }  # other processors: one product of the 77 at depth 3 is .013
+            name: pytest.approx(each, abs=0.02 if name == "3 77" else 0.01) for name, each in told.items()
+        }  # other processors: one product of 77 is .013
     else:
         assert {name for name in told if not name[0].isdigit()} <= set(found)
     [documented] = blocks("json")

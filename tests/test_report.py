@@ -78,7 +78,7 @@ def test_a_page_without_labels_or_gold_says_where_the_workspace_stands_and_what_
     assert said.talk[-2].startswith("Report written to report.html (")
     words = words_of(page_of(tagged / "report.html"))
     status = json.loads(run("status", "--json").out)
-    assert f"12 件商品 {status['tagged'] / 12:.0%} 已标到可用类目" in words
+    assert f"12 件商品 {status['tagged'] / 12:.0%} 由 fewtag 标到可用类目" in words
     assert CHINESE["gold_none"].replace("`", "").split("fewtag")[0].strip() in words
     assert CHINESE["errors_no_labels"] in words
     assert CHINESE["twins_none"] in words
@@ -103,8 +103,8 @@ def said_of(findings: Findings) -> str:
 def test_shares_that_stand_together_add_to_a_hundred(findings: Findings) -> None:
     thirds = replace(findings.status, products=3, tagged=1, backed_off=1, abstained=1)
     words = said_of(replace(findings, status=thirds))
-    assert "34% 已标到可用类目 33% 退到上级类目 33% 未标" in words
-    assert "已标到可用类目 1 34% 退到上级类目 1 33% 未标 1 33%" in words
+    assert "34% 由 fewtag 标到可用类目 33% 退到上级类目 33% 未标" in words
+    assert "由 fewtag 标到可用类目 1 34% 退到上级类目 1 33% 未标 1 33%" in words
 
 
 def test_what_is_cut_short_says_how_much_more_there_is(findings: Findings) -> None:

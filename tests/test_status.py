@@ -94,8 +94,11 @@ def test_what_people_have_labelled_is_counted_apart(ledger: Ledger) -> None:
     ledger.add_tags(run, MODEL, [*TAGS[:-1], tag("6", "drinks/coffee", 1.0, "label"), tag("7", "toys/dolls", 1.0, "label")])
     ledger.add_tags(run, MODEL, [tag("7", "toys/dolls", 0.9)])  # the label was taken back since
     assert tally(ledger, SHOP) == Tally(products=7, tagged=5, backed_off=1, abstained=1, labelled=1)
+    ledger.add_tags(run, MODEL, [tag("8", "gone", 1.0, "label")])
+    assert tally(ledger, SHOP) == Tally(products=8, tagged=5, backed_off=2, abstained=1, labelled=1), "of the tagged ones"
     status = status_of(ledger, SHOP)
     assert status.tally == tally(ledger, SHOP)
+    assert ("label", "", 2) in status.voices, "labels are no model's"
     sureness = {each.category: each.confidence for each in status.categories}
     assert (sureness["drinks/coffee"], sureness["toys/dolls"]) == (None, 0.7), "of dolls, the mean of 0.5 and 0.9"
 

@@ -146,9 +146,9 @@ def test_a_later_tag_supersedes_and_the_earlier_one_stays_in_the_history(ledger:
 def test_counts_are_of_the_latest_tags(ledger: Ledger) -> None:
     run = start(ledger)
     ledger.add_tags(run, MODEL, [tag("1", "tea", 0.5), tag("2", "tea", 1.0), tag("3", "coffee", 0.75), tag("4", None, 0.25)])
-    assert ledger.counts() == {"tea": (2, 0.75), "coffee": (1, 0.75), None: (1, 0.25)}
+    assert ledger.counts() == {"tea": (2, 0, 0.75), "coffee": (1, 0, 0.75), None: (1, 0, 0.25)}
     ledger.add_tags(run, MODEL, [tag("1", "coffee", 0.25)])
-    assert ledger.counts() == {"tea": (1, 1.0), "coffee": (2, 0.5), None: (1, 0.25)}
+    assert ledger.counts() == {"tea": (1, 0, 1.0), "coffee": (2, 0, 0.5), None: (1, 0, 0.25)}
 
 
 def latest_of(ledger: Ledger) -> dict[str, str | None]:
@@ -165,7 +165,7 @@ def test_a_product_that_left_the_catalogue_keeps_its_history_and_is_counted_no_m
     ledger.add_tags(second, MODEL, [tag("3", "coffee", 0.5)])
     ledger.finish_run(second)
     assert latest_of(ledger) == {"2": "coffee", "3": "coffee"}
-    assert ledger.counts() == {"coffee": (2, 0.5)}
+    assert ledger.counts() == {"coffee": (2, 0, 0.5)}
     assert [each.tag.category for each in ledger.history("1")] == ["tea"]
 
 
