@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from fewtag.catalogue_file import EXPORT_AGAIN, NAME_ENCODING, Columns, Row, fail, read_rows, reading
+from fewtag.catalogue_file import EXPORT_AGAIN, Columns, Row, fail, read_rows, reading
 from fewtag.core import Product
 from fewtag.errors import CatalogueError, did_you_mean
 
@@ -149,8 +149,6 @@ def _products(columns: Sequence[str], rows: Iterable[Row], settings: Columns, so
     """Turn rows into products, and refuse the first one that has no id, an id seen before, or no text."""
     rows = iter(rows)
     columns = [name for name in columns if name]  # exports leave nameless columns behind, for a row's number or for nothing
-    if any("\0" in name for name in columns):
-        fail(source, "the header holds NUL bytes", NAME_ENCODING, 1)
     repeated = next((name for place, name in enumerate(columns) if name in columns[:place]), None)
     if repeated is not None:
         fail(source, f"two columns are called '{repeated}'", "rename one of them", 1)

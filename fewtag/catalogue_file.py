@@ -91,7 +91,10 @@ def read_rows(settings: Columns, base: Path = Path(), empty: str = EXPORT_AGAIN)
             fail(path, f"'{path.name}' is of no known kind", f"name a file that ends in {', '.join(READERS)}, or save it as one")
         if not path.stat().st_size:
             fail(path, "the file is empty", empty)
-        return reader(path, settings, empty)
+        columns, rows = reader(path, settings, empty)
+        if any("\0" in name for name in columns):
+            fail(path, "the header holds NUL bytes", NAME_ENCODING, 1)
+        return columns, rows
 
 
 def _read_csv(path: Path, settings: Columns, empty: str) -> tuple[list[str], Iterator[Row]]:
@@ -166,7 +169,8 @@ def _json_object(path: Path, text: str, line: int) -> dict[str, Any]:
     try:
         row = json.loads(text)
     except (ValueError, RecursionError) as error:
-        fail(path, f"this is not valid JSON: {error}", "write one object on each line", line)
+        told = getattr(error, "msg", error)  # without a line of its own, which would be that of the object
+        fail(path, f"this is not valid JSON: {told}", "write one object on each line", line)
     if not isinstance(row, dict):
         fail(path, "the line is no JSON object", "write one object on each line", line)
     return row

@@ -66,9 +66,9 @@ def evaluate(
     talk_of_changed_taxonomy(tagger)
     found = with_bars(tagger.evaluate, truth.products, truth.categories)
     talk_of_left_out(found, truth)
-    typer.echo(json.dumps(found.to_json(), ensure_ascii=False)) if as_json else print_evaluation(found, tagger.taxonomy)
     if out:
         talk(f"{many(write_tags(found.rows, out, COLUMNS), 'product')} written to {out}")
+    typer.echo(json.dumps(found.to_json(), ensure_ascii=False)) if as_json else print_evaluation(found, tagger.taxonomy)
     talk(
         "Next: `fewtag explain PRODUCT_ID` says why a product has its tag." if out else "Next: -o FILE writes every product's gold and tag."
     )
@@ -81,6 +81,7 @@ def talk_of_left_out(found: Evaluation, gold: Gold) -> None:
         "Left out, as what is said of them contradicts itself: {}.": gold.contradicted,
         "Left out, as nothing is said but what they are not: {}.": gold.denied,
         "Without a gold category, so that any tag is wrong: {}.": found.nowhere,
+        "Not in the catalogue, and tagged by their texts alone: {}.": gold.strangers,
     }
     talk(*(line.format(many(count, "product")) for line, count in counts.items() if count))
 

@@ -24,6 +24,7 @@ FATES = {
     "waiting": ": not heeded yet, `fewtag train` learns from it",
     "outvoted": ": not heeded, as a newer label says otherwise",
     "earlier text": ": not heeded, as the product's text was another one then; say it again if it still holds",
+    "category gone": ": not heeded, as no product can have that category any more",
     "taken back": ": taken back since, which `fewtag train` learns",
 }
 TOLD = 0.01
@@ -74,7 +75,8 @@ def print_explanation(found: Explanation, taxonomy: Taxonomy) -> None:
     typer.echo("")
     print_candidates(found)
     if len(found.weights) > 1:
-        typer.echo("Where all rungs speak: " + ", ".join(f"{rung} has {share:.0%} of the say" for rung, share in found.weights.items()))
+        shares = ", ".join(f"{rung} {share:.0%}" for rung, share in found.weights.items())
+        typer.echo(f"Where all rungs speak, the logarithms of what they say are weighed, before gate and calibration: {shares}")
     way = " > ".join(f"{taxonomy[category].name} {share:.2f}" for category, share in found.way)
     sure = f"{found.level:.3g} sure, and much likelier than a guess"
     typer.echo(f"\n{way}: " + (f"tagged is the deepest that is {sure}" if found.by_rungs.category else f"none of them is {sure}"))
@@ -87,7 +89,10 @@ def print_explanation(found: Explanation, taxonomy: Taxonomy) -> None:
 
 def headline(tag: Tag, taxonomy: Taxonomy) -> str:
     """Say a tag in a few words."""
-    return f"{named(tag.category, taxonomy)}, " + ("by its label" if tag.stage == "label" else f"{tag.confidence:.2f} ({tag.stage})")
+    if tag.stage == "label":
+        return f"{named(tag.category, taxonomy)}, by its label"
+    likeliest = f", likeliest {named(tag.alternatives[0][0], taxonomy)}" if tag.category is None and tag.alternatives else ""
+    return f"{named(tag.category, taxonomy)}{likeliest}, {tag.confidence:.2f} ({tag.stage})"
 
 
 def print_candidates(found: Explanation) -> None:

@@ -22,7 +22,7 @@ from fewtag.ladder import Ladder
 from fewtag.models.zero_shot.rung import Evidence
 from fewtag.taxonomy import Taxonomy
 
-Fate = Literal["heeded", "waiting", "outvoted", "earlier text", "taken back"]
+Fate = Literal["heeded", "waiting", "outvoted", "earlier text", "category gone", "taken back"]
 
 WORDS: Final = 40
 """So many different words of a product are left out, one after the other; a text that is longer says the most at its beginning."""
@@ -74,8 +74,8 @@ class Neighbour:
 class Said:
     """What somebody has said of a product, when, and what became of it; `at` is empty where the ledger has it no more.
 
-    It is `heeded`, `waiting` for a training, `outvoted` by a newer label, of an `earlier text` of the product, or `taken back` since the
-    last training, which still heeds it.
+    It is `heeded`, `waiting` for a training, `outvoted` by a newer label, of an `earlier text` of the product, of a `category gone` from
+    the taxonomy, or `taken back` since the last training, which still heeds it.
     """
 
     label: Label
@@ -142,11 +142,11 @@ def explain(product: Product, ladder: Ladder, level: float, shortlist: int, stan
         likely=sums[answer],
         words=weighed_words(product, answer, sums[answer], ladder, level),
         neighbours=tuple(Neighbour(*each) for each in ladder.nearest_labels(product, NEIGHBOURS)),
-        labels=tuple(sayings(product, ladder.learnt, standing)),
+        labels=tuple(sayings(product, ladder.learnt, standing, taxonomy)),
     )
 
 
-def sayings(product: Product, learnt: Sequence[tuple[Label, str]], standing: Standing) -> Iterator[Said]:
+def sayings(product: Product, learnt: Sequence[tuple[Label, str]], standing: Standing, taxonomy: Taxonomy) -> Iterator[Said]:
     """Yield what people have said of a product, or of its text alone; `learnt` are the labels of the last training, each with its text."""
     names = (product.id, id_of_text(product.text))
     of_it = [(label, text) for label, text in learnt if label.product_id in names]
@@ -156,7 +156,9 @@ def sayings(product: Product, learnt: Sequence[tuple[Label, str]], standing: Sta
     to_learn = set(standing.labels)
     for row in rows:
         fate: Fate = "waiting"
-        if row.label in heeded:
+        if row.label.category not in (taxonomy if row.label.negative else taxonomy.index):
+            fate = "category gone"
+        elif row.label in heeded:
             fate = "heeded"
         elif row.label not in to_learn or (heeded and row.label.product_id != product.id):
             fate = "outvoted"

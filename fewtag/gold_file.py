@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fewtag.core import Label, Product
 from fewtag.errors import LabelError
-from fewtag.label_file import label_rows, with_texts
+from fewtag.label_file import is_stranger, label_rows, with_texts
 from fewtag.labels import contradict
 from fewtag.taxonomy import Taxonomy
 
@@ -19,13 +19,14 @@ class Gold:
     """Products, and the category that each truly has; None for one that belongs nowhere.
 
     `contradicted` is how many products were left out as their sources contradict each other, and `denied` how many as nothing is said
-    but what they are not.
+    but what they are not. `strangers` of the products are not in the catalogue, and known by their text alone.
     """
 
     products: tuple[Product, ...]
     categories: tuple[str | None, ...]
     contradicted: int = 0
     denied: int = 0
+    strangers: int = 0
 
 
 def read_gold(path: Path, taxonomy: Taxonomy, catalogue: Iterable[Product], id_column: str | None = None) -> Gold:
@@ -50,4 +51,6 @@ def read_gold(path: Path, taxonomy: Taxonomy, catalogue: Iterable[Product], id_c
     if not known:
         mend = "give gold that sources agree on, and that says what products are"
         raise LabelError("no product is left to be evaluated", mend=mend, where=path)
-    return Gold(tuple(Product(each, texts[each]) for each in known), tuple(known.values()), contradicted, denied)
+    products = tuple(Product(each, texts[each]) for each in known)
+    strangers = sum(is_stranger(each.id, each.text) for each in products)
+    return Gold(products, tuple(known.values()), contradicted, denied, strangers)

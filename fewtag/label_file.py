@@ -28,6 +28,7 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 """What a column of labels may be called; of several that a file has, the first one here counts."""
 
 EMPTY: Final = "give it columns product_id and category, and a row for each label"
+SHOWN_IDS: Final = 3
 TRUTHS: Final[Mapping[str, bool]] = {
     **dict.fromkeys(("", "0", "false", "no", "n"), False),
     **dict.fromkeys(("1", "true", "yes", "y", "x"), True),
@@ -51,8 +52,9 @@ def read_labels(
 ) -> list[tuple[Label, str]]:
     """Return the labels of a file, each with its product's text, in the order of the file.
 
-    The catalogue is read once. It gives the text of a product that it has, and the id where a row has a text alone; a text that it has
-    not gets an id of its own. `source` has said what the file does not say who said; `id_column` is what the catalogue calls its ids.
+    The catalogue is read once. It gives the text of a product that it has, and the id where a row has a text alone, or a title: what a
+    column of the catalogue holds that is called like a text. A text that it has not gets an id of its own. `source` has said what the file
+    does not say who said; `id_column` is what the catalogue calls its ids.
     Raises LabelError, or CatalogueError where the file cannot be read, with file, line, value and mend.
     """
     rows = label_rows(path, taxonomy, source, id_column)
@@ -77,22 +79,47 @@ def with_texts(path: Path, rows: Sequence[LabelRow], catalogue: Iterable[Product
     """Return the rows of a file as labels, each with its product's text, found in the catalogue; raises as `read_labels` does."""
     wanted, unnamed = {row.id for row in rows}, {row.text for row in rows if not row.id}
     texts: dict[str, str] = {}
-    ids: dict[str, str] = {}
+    called: dict[str, list[Product]] = {}
     for product in catalogue:
         if product.id in wanted:
             texts[product.id] = product.text
-        if product.text in unnamed:
-            ids.setdefault(product.text, product.id)
+        for title in unnamed.intersection(titles_of(product)) if unnamed else ():
+            called.setdefault(title, []).append(product)
     labels = []
     for row in rows:
-        product_id = row.id or ids.get(row.text) or id_of_text(row.text)
-        text = texts.get(product_id, row.text)
+        if row.id:
+            product_id, text = row.id, texts.get(row.id, row.text)
+        else:
+            product_id, text = _product_called(path, row, called.get(row.text, ()))
         if not text:
             mend = "write an id as the catalogue has it, or give the product's text in a column 'text'"
             _fail(path, row.line, f"there is no product '{product_id}' in the catalogue", mend)
         labels.append((Label(product_id, row.category, row.source, row.negative), text))
     _check_agreement(path, [row.line for row in rows], [label for label, _ in labels], taxonomy)
     return labels
+
+
+def titles_of(product: Product) -> set[str]:
+    """Return what a row without an id may call a product: its text, and what its columns hold that are called like one.
+
+    >>> sorted(titles_of(Product("1", "Earl Grey. Ashby", {"sku": "1", "Title": "Earl  Grey", "maker": "Ashby"})))
+    ['Earl Grey', 'Earl Grey. Ashby']
+    """
+    return {product.text, *(clean(value) for name, value in product.fields.items() if plain_name(name) in TEXT_COLUMNS)}
+
+
+def is_stranger(product_id: str, text: str) -> bool:
+    """Return whether a product has an id of its text, as the catalogue has it not."""
+    return product_id == id_of_text(text)
+
+
+def _product_called(path: Path, row: LabelRow, found: Sequence[Product]) -> tuple[str, str]:
+    """Return the id and the text of the product that a row without an id means; a text counts before a title."""
+    meant = [product for product in found if product.text == row.text] or found
+    if len({product.text for product in meant}) > 1:
+        ids = ", ".join(product.id for product in meant[:SHOWN_IDS])
+        _fail(path, row.line, f"several products are called '{row.text}': {ids}", "name the product by its id, in a column 'product_id'")
+    return (meant[0].id, meant[0].text) if meant else (id_of_text(row.text), row.text)
 
 
 def id_of_text(text: str) -> str:

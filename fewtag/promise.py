@@ -25,6 +25,8 @@ STRIDE: Final = 2.5
 """A later start has so many times the answers of the one before."""
 SLACK: Final = 3
 """The first start has so many answers that the wrong ones which are allowed, divided by this, would still be proof."""
+FAR: Final = 10
+"""More than so many times the labels there are is no number to tell: one label more or less would change it by as much again."""
 FEWEST: Final = 20
 """Fewer answers say nothing of how many labels a proof needs."""
 TOLD: Final[Mapping[Verdict, str]] = {
@@ -174,4 +176,4 @@ def lacking(answers: Floats, wrong: Floats, precision: float, labels: int) -> in
     rates = (wrong[told] + 0.5) / (answers[told] + 1)
     wanted = [enough(precision, rate) for rate in rates.tolist()]
     more = [labels * (max(each, first) / had - 1) for each, had in zip(wanted, answers[told].tolist(), strict=True) if each]
-    return max(1, round(min(more))) if more else None
+    return max(1, round(min(more))) if min(more, default=np.inf) <= FAR * labels else None

@@ -180,8 +180,8 @@ class Sheet:
     def _answer(self, answer: str, rows: Rows) -> Found:
         said, overlaps, distances = (each[rows] for each in self._compared[answer])
         gold = self._places[rows]
-        macro, weighted = metrics.f1_means(said, gold, len(self.taxonomy))
-        shared = metrics.Hierarchical.of(overlaps)
+        macro, weighted = metrics.f1_means(said, gold, len(self.taxonomy)) if len(rows) else (np.nan, np.nan)
+        shared = metrics.Hierarchical.of(overlaps) if len(rows) else metrics.Hierarchical(np.nan, np.nan, np.nan)
         return {
             "accuracy": (said == gold).mean() if len(rows) else np.nan,
             "weighted_f1": weighted,

@@ -80,13 +80,13 @@ def check_target(path: Path, source: str | Path = "") -> None:
 
 def check_place(path: Path, endings: Sequence[str]) -> None:
     """Raise CatalogueError where nothing can go to a file, or its name has none of the endings."""
+    if path.is_dir():
+        raise CatalogueError("this is a folder", mend="name a file within it", where=path)
     if path.suffix.lower() not in endings:
         problem = f"'{path.name}' is of no known kind"
         raise CatalogueError(problem, mend=f"name a file that ends in {', '.join(endings)}", where=path)
     if not path.parent.is_dir():
         raise CatalogueError("its folder does not exist", mend="make the folder first", where=path)
-    if path.is_dir():
-        raise CatalogueError("this is a folder", mend="name a file within it", where=path)
 
 
 def write_tags(rows: Iterable[Row], path: Path, columns: Sequence[str] = COLUMNS) -> int:

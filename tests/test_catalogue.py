@@ -534,7 +534,7 @@ LINES = {
     "{}\n": f"p.jsonl: the file is empty -> {EXPORT}",
     "[1, 2]\n": f"p.jsonl:1: the line is no JSON object -> {JSON_MEND}",
     '{"id": 1, "title": "Tea"}\nnull\n': f"p.jsonl:2: the line is no JSON object -> {JSON_MEND}",
-    '\n{\n"id": 1}\n': "p.jsonl:2: this is not valid JSON: Expecting property name enclosed in double quotes: line 2 column 1 (char 2) "
+    '\n{\n"id": 1}\n': "p.jsonl:2: this is not valid JSON: Expecting property name enclosed in double quotes "
     f"-> {JSON_MEND}",
     '{"id": 1, "title": "Tea"}\n{"id": 1.0, "title": "Jam"}\n': "p.jsonl:2: the id '1' is there twice (first at line 1) "
     "-> give each product an id of its own",

@@ -666,8 +666,8 @@ def test_explain_says_left_open_where_the_tagger_abstains(shop: Path, run: Run) 
     run("bootstrap", "taxonomy.yaml")
     lines = run("explain", "A12").out.splitlines()
     assert lines[:2] == ["A12: xyz", lines[1]]
-    assert lines[1].startswith("-> left open, 0.")
-    assert ": left open, 0." in lines[-1]
+    assert re.match(r"-> left open, likeliest 日用 > .*, 0\.\d\d \(zero-shot\)$", lines[1])
+    assert ": left open, likeliest 日用 > " in lines[-1]
 
 
 def test_taxonomy_check_shows_the_first_product_and_the_doubts(shop: Path, run: Run) -> None:
@@ -752,7 +752,8 @@ def test_label_import_takes_a_file_once_and_can_be_taken_back(tagged: Path, run:
     (tagged / "labels.csv").write_text("sku,title,category\nA1,,茶叶\nA3,,饮料 > 咖啡\n,乌龙茶,tea\n", encoding="utf-8")
     said = run("label", "import", "labels.csv", "--by", "ann")
     assert (said.code, said.out) == (0, "3 labels: 3 new, 0 already there, 0 in conflict\n")
-    assert said.talk == ["`fewtag label undo --run 2` takes this import back.", TRAIN]
+    stranger = "Not in the catalogue, and learnt from by their texts alone: 1 product."
+    assert said.talk == [stranger, "`fewtag label undo --run 2` takes this import back.", TRAIN]
     given = labels(run)
     assert given[:2] == [("A1", "tea", "饮料 > 茶叶", "False", "ann"), ("A3", "饮料/咖啡", "饮料 > 咖啡", "False", "ann")]
     assert given[2][0].startswith("text-")
@@ -763,7 +764,7 @@ def test_label_import_takes_a_file_once_and_can_be_taken_back(tagged: Path, run:
         assert (imported.id, json.loads(imported.settings), imported.finished is None) == (2, {"file": "labels.csv"}, False)
 
     said = run("label", "import", "labels.csv", "--by", "ann")
-    assert (said.out, said.talk) == ("3 labels: 0 new, 3 already there, 0 in conflict\n", [TRAIN])
+    assert (said.out, said.talk) == ("3 labels: 0 new, 3 already there, 0 in conflict\n", [stranger, TRAIN])
     assert labels(run) == given
     assert [row["run"] for row in json.loads(run("label", "list", "--json").out)] == [2, 2, 2]
 
@@ -898,10 +899,24 @@ def test_evaluate_prints_every_figure_with_its_interval(tagged: Path, run: Run) 
 
 
 @pytest.mark.usefixtures("few_resamples")
+def test_the_rows_of_an_evaluation_are_there_whoever_stops_reading_its_figures(
+    tagged: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stops(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    (tagged / "gold.csv").write_text("sku,category\nA1,tea\n", encoding="utf-8")
+    monkeypatch.setattr("fewtag.cli_evaluate.print_evaluation", stops)
+    assert run("evaluate", "gold.csv", "-o", "rows.csv").code == 130
+    assert (tagged / "rows.csv").read_text(encoding="utf-8").splitlines()[1].startswith("A1,tea,")
+
+
+@pytest.mark.usefixtures("few_resamples")
 def test_evaluate_writes_a_row_for_each_product(tagged: Path, run: Run) -> None:
     (tagged / "gold.csv").write_text("sku,title,category\nA1,,juice\n,大红袍 红茶,tea\n", encoding="utf-8")
     for name in ("rows.csv", "rows.jsonl", "rows.parquet"):
-        assert run("evaluate", "gold.csv", "-o", name).talk[0] == f"2 products written to {name}"
+        stranger = "Not in the catalogue, and tagged by their texts alone: 1 product."
+        assert run("evaluate", "gold.csv", "-o", name).talk[:2] == [stranger, f"2 products written to {name}"]
     rows = list(csv.DictReader((tagged / "rows.csv").open(encoding="utf-8")))
     assert [(row["gold_path"], row["tag"], row["tag_right_to_depth"]) for row in rows] == [
         ("饮料 > 果汁", "tea", "1"),

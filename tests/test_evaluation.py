@@ -175,6 +175,12 @@ def test_a_few_products_that_are_all_right_or_all_wrong_are_no_certainty() -> No
     assert (found.likeliest.macro_f1.low, found.likeliest.macro_f1.high) == (1, 1), "which is no share of products"
 
 
+def test_resamples_without_any_gold_say_nothing_of_what_is_asked_of_gold() -> None:
+    found = evaluate(sheet(SHARES[[0, 4, 4, 4]], [TEA, None, None, None]), 0.9)
+    figures = (found.likeliest.weighted_f1, found.likeliest.hierarchical_f1, found.tags.hierarchical_recall)
+    assert [(each.value, each.low, each.high) for each in figures] == [(1, 1, 1)] * 3
+
+
 def test_what_is_a_share_is_one_of_so_many_products(found: Evaluation) -> None:
     page = sheet()
     figures = page.figures(np.arange(5))

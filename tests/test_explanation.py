@@ -120,7 +120,7 @@ def test_of_what_people_said_it_is_told_what_became_of_it() -> None:
     ann, bob, gone = rows[0].label, rows[1].label, Label("P1", GUNS, "eve", negative=True)
 
     def fates(learnt: list[tuple[Label, str]], said: Standing, product: Product = product) -> list[tuple[str, str, str]]:
-        return [(each.label.source, each.at, each.fate) for each in sayings(product, learnt, said)]
+        return [(each.label.source, each.at, each.fate) for each in sayings(product, learnt, said, SHOP)]
 
     assert fates([(bob, "red tea")], both) == [("ann", "1", "outvoted"), ("bob", "2", "heeded")]
     assert fates([], both) == [("ann", "1", "outvoted"), ("bob", "2", "waiting")]
@@ -128,6 +128,8 @@ def test_of_what_people_said_it_is_told_what_became_of_it() -> None:
     assert fates([(gone, "red tea")], standing(rows[2:], SHOP)) == [("eve", "", "taken back")]
     other = Product("P1", "green tea")
     assert fates([(bob, "red tea")], both, other) == [("ann", "1", "outvoted"), ("bob", "2", "earlier text")]
+    gone_since = StoredLabel(Label("P1", "toys", "ann"), "red tea", False, 5, None, "5")
+    assert fates([], standing([gone_since], SHOP)) == [("ann", "5", "category gone")], "no product can be toys alone"
     of_text = StoredLabel(Label(id_of_text("red tea"), GUNS, "eve"), "red tea", False, 4, None, "4")
     assert fates([(of_text.label, "red tea")], standing([of_text], SHOP)) == [("eve", "4", "heeded")]
     all_learnt = [(bob, "red tea"), (of_text.label, "red tea")]

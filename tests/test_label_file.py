@@ -71,6 +71,32 @@ def test_every_kind_of_file_says_the_same(tmp_path: Path) -> None:
     assert {path.name: read(path) for path in tmp_path.iterdir()} == dict.fromkeys([*files, "f.parquet"], expected)
 
 
+def titled() -> Iterator[Product]:
+    """Products whose text is more than their title."""
+    for number, title, maker in (("1", "Assam tea", "Ashby"), ("2", "Rag doll", "Sol"), ("3", "Rag doll", "Mar"), ("4", "Beans", "Sol")):
+        yield Product(number, f"{title}. {maker}", {"sku": number, "Title": title, "maker": maker})
+
+
+def test_a_title_means_the_product_whose_column_holds_it(file: Path) -> None:
+    file.write_text("title,category\nAssam  tea,Tea\nBeans. Sol,Coffee\nOolong,Tea\nSol,Dolls\n", encoding="utf-8")
+    assert read_labels(file, SHOP, titled(), "ann") == [
+        (Label("1", "drinks/tea", "ann"), "Assam tea. Ashby"),
+        (Label("4", "drinks/coffee", "ann"), "Beans. Sol"),
+        (Label(id_of_text("Oolong"), "drinks/tea", "ann"), "Oolong"),
+        (Label(id_of_text("Sol"), "toys/dolls", "ann"), "Sol"),  # a maker is no title
+    ]
+
+
+def test_a_title_of_several_products_is_refused(file: Path) -> None:
+    file.write_text("title,category\nAssam tea,Tea\nRag doll,Dolls\n", encoding="utf-8")
+    with pytest.raises(LabelError) as told:
+        read_labels(file, SHOP, titled(), "ann")
+    problem = "several products are called 'Rag doll': 2, 3 -> name the product by its id, in a column 'product_id'"
+    assert str(told.value) == f"{file}:3: {problem}"
+    file.write_text("title,category\nRag doll. Mar,Dolls\n", encoding="utf-8")
+    assert read_labels(file, SHOP, titled(), "ann")[0][0].product_id == "3"
+
+
 def test_numbers_truths_and_nothing_are_read_as_they_are_meant(tmp_path: Path) -> None:
     rows = [{"id": 7, "category": "Tea", "negative": True}, {"id": 8.0, "category": "Coffee", "negative": None}]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")

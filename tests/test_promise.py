@@ -70,6 +70,12 @@ def test_promises_are_broken_no_more_often_than_is_said() -> None:
     assert broken / 400 <= DOUBT
 
 
+def test_a_number_of_labels_that_is_far_from_those_there_are_is_not_told() -> None:
+    assert lacking(np.array([100.0]), np.array([6.0]), 0.9, 200) == 212, "206 answers, and 200 labels gave 100"
+    assert enough(0.9, 6.5 / 101) == 206
+    assert lacking(np.array([100.0]), np.array([9.0]), 0.9, 200) is None, "it would be thousands"
+
+
 def test_a_promise_says_what_it_rests_on_and_what_it_lacks() -> None:
     assert Promise(0.9).decides == 0.9
     assert Promise(0.9, 0.75, 1200).decides == 0.75

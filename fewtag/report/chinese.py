@@ -24,7 +24,7 @@ CHINESE: Final[Mapping[str, str]] = {
     "unfinished": "上一次运行没有完成：请再运行同一条命令。",
     "waiting": "上次训练之后新增或撤回的标签：{count:,} 条。运行 `fewtag train` 学习它们。",
     "conflicts": "各人说法互相矛盾的商品：{count:,} 件。用 `fewtag label list --conflicts` 查看。",
-    "labels_by": "标签来自",
+    "labels_by": "说明商品类目的标签来自",
     "next": "接下来标什么",
     "next_none": "还没有从标签学习：先 `fewtag label import FILE`，再 `fewtag train`。",
     "next_open": "下面这些分支未标的商品最多，标签在那里最有用。",

@@ -24,7 +24,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "unfinished": "The last run has not finished: run the same command again.",
     "waiting": "Labels given or taken back since the last training: {count:,}. `fewtag train` learns from them.",
     "conflicts": "Products on which people contradict each other: {count:,}. `fewtag label list --conflicts` shows them.",
-    "labels_by": "Labels by who gave them",
+    "labels_by": "Labels that say what a product is, by who gave them",
     "next": "What to label next",
     "next_none": "Nothing was learnt from labels yet: `fewtag label import FILE`, then `fewtag train`.",
     "next_open": "These branches leave most products open; labels help most there.",
