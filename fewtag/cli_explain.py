@@ -69,8 +69,11 @@ def print_explanation(found: Explanation, taxonomy: Taxonomy) -> None:
         what = f"{'not ' if said.label.negative else ''}{named(said.label.category, taxonomy)}"
         when = f" ({said.at})" if said.at else ""
         typer.echo(f"{said.label.source} says {what}{when}{FATES[said.fate]}")
-    if found.is_decided_by_people:
-        rungs = headline(found.by_rungs, taxonomy)
+    rungs = headline(found.by_rungs, taxonomy)
+    if found.tag.stage == "neighbours":
+        near = ", ".join(f"{product_id} ({similarity:.2f})" for product_id, similarity in found.tag.sources)
+        typer.echo(f"Spread from labels of products that are like it: {near}. The rungs would say {rungs}:")
+    elif found.is_decided_by_people:
         typer.echo(f"What people say of this very product decides. The rungs, which may have learnt from it, would say {rungs}:")
     typer.echo("")
     print_candidates(found)

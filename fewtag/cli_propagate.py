@@ -76,6 +76,7 @@ def talk_of_propagation(tagger: Tagger, count: int, precision: float, dry_run: b
     if not count:
         talk(f"Next: give more labels, or a lower --precision; these cannot prove that {precision:.0%} of what they spread would be right.")
     elif not dry_run:
+        talk("These tags hold until the next bootstrap or training, which decides all anew.")
         talk(f"Next: `fewtag propagate --undo {said.run}` takes this back, `fewtag export -o FILE` writes all tags.")
     else:
         talk("Next: the same without --dry-run keeps these tags.")

@@ -88,7 +88,7 @@ class Explanation:
     """Why a product has its tag: the likeliest categories, best first, and what people have said of it, the oldest first.
 
     `by_rungs` is the tag that the rungs alone would give it, another than `tag` only where people have said something of this very
-    product; they may have learnt from that. The rest tells of this one.
+    product, from which they may have learnt, or where labels of near ones were spread to it. The rest tells of this one.
 
     `way` leads to the likeliest category, each with its probability: the tag is the deepest one there that is as likely as `level`, and
     much likelier than a guess. `words` are those of the text, by how much `likely`, the probability of the answer, changes without them,
@@ -114,8 +114,8 @@ class Explanation:
 
     @property
     def is_decided_by_people(self) -> bool:
-        """Whether the rungs alone would give another tag, or people have said what the product is."""
-        return self.tag.stage == "label" or self.tag.category != self.by_rungs.category
+        """Whether people have said what the product is, or said that it is not what the rungs hold it for."""
+        return self.tag.stage == "label" or (self.tag.stage != "neighbours" and self.tag.category != self.by_rungs.category)
 
 
 def answer_of(tag: Tag) -> str:

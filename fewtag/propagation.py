@@ -6,14 +6,14 @@ what was spread, so only what the last run of all of these kinds was counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from fewtag.core import Product, Tag
 from fewtag.errors import WorkspaceError
 from fewtag.learner import Learner, digest
-from fewtag.store import SWEEPS, Ledger, Run
+from fewtag.store import SWEEPS, Ledger, Run, StoredTag
 from fewtag.taxonomy import Taxonomy
 from fewtag.workspace import Workspace
 
@@ -37,7 +37,7 @@ def spread_labels(
     taxonomy, labels = learner.taxonomy, learner.labels(ledger)
     fingerprint = digest([learner.fitted, repr(labels), str(precision)])
     if not dry_run and (earlier := done_already(ledger, fingerprint)):
-        return [stored.tag for stored in ledger.written_by(earlier)], Propagation(earlier.id, unchanged=True)
+        return spread_by(ledger, earlier), Propagation(earlier.id, unchanged=True)
     found = learner.ladder.propagate(catalogue, *labels, precision)
     kept = less_sure(found, (stored.tag for stored in ledger.latest()), taxonomy.primary)
     found = [tag for tag in found if tag.product_id not in kept]
@@ -45,10 +45,26 @@ def spread_labels(
     if dry_run:
         return found, outcome
     run = ledger.start_run("propagate", fingerprint, taxonomy.version, learner.seed, {"precision": precision})
-    if not ledger.tagged_count(run):  # a kill may have come between the tags and the end
+    for before in no_longer_spread(ledger, {tag.product_id for tag in found}):
+        ledger.add_tags(run, before.model, [before.tag])
+    if not spread_by(ledger, run):  # a kill may have come between the tags and the end
         ledger.add_tags(run, learner.ladder.parts.identity, found)
     ledger.finish_run(run)
     return found, replace(outcome, run=run.id)
+
+
+def spread_by(ledger: Ledger, run: Run) -> list[Tag]:
+    """Return the tags that a propagation has spread; others of its run were given back."""
+    return [stored.tag for stored in ledger.written_by(run) if stored.tag.stage == "neighbours"]
+
+
+def no_longer_spread(ledger: Ledger, spread: Container[str]) -> list[StoredTag]:
+    """Return the tags that products had before an earlier propagation, which this one, with what labels say by now, does not repeat."""
+    stale = [
+        stored.tag.product_id for stored in ledger.latest() if stored.tag.stage == "neighbours" and stored.tag.product_id not in spread
+    ]
+    pasts = ([past for past in ledger.history(product_id) if past.tag.stage != "neighbours"] for product_id in stale)
+    return [past[0] for past in pasts if past]
 
 
 def done_already(ledger: Ledger, fingerprint: str) -> Run | None:

@@ -316,6 +316,8 @@ class Tagger:
     def explain(self, product: Product | str, shortlist: int = 5) -> Explanation:
         """Return why a product is tagged as it is: what the rungs say of likely categories, its words, and labelled products like it.
 
+        A tag that `propagate` has spread is the product's until the next training or bootstrap.
+
         A text that is the id of a product which the workspace has tagged stands for that product, where `products` has it.
         Each of its words is left out once to see what changes, so that a language model may be asked some forty times.
         """
@@ -324,8 +326,11 @@ class Tagger:
             said = standing(ledger.label_rows(), self.taxonomy)
             if isinstance(product, str) and self.columns.file and ledger.history(product):
                 product = self.product(product)
+            past = ledger.history(product.id) if isinstance(product, Product) else []
         [product] = as_products([product], self.columns)
-        return explain(product, self._ladder, self.promise.decides, shortlist, said)
+        found = explain(product, self._ladder, self.promise.decides, shortlist, said)
+        is_spread = past and past[0].tag.stage == "neighbours" and found.tag.stage != "label"
+        return replace(found, tag=past[0].tag) if is_spread else found
 
     def products(self) -> Iterator[Product]:
         """Yield the products of the catalogue that the taxonomy's file names; raises CatalogueError where it names none."""

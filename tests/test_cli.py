@@ -280,6 +280,12 @@ def test_propagate_shows_keeps_and_takes_back(shop: Path, run: Run) -> None:
     assert kept.talk[-1].startswith("Next: `fewtag propagate --undo 3` takes this back")
     count = int(kept.talk[0].split()[0])
     assert f"{count} by neighbours (character n-grams)" in run("status").out
+    spread = shown[0]["product_id"]
+    lines = run("explain", spread).out.splitlines()
+    assert re.fullmatch(r"-> .*, \d\.\d\d \(neighbours\)", lines[1])
+    told = r"Spread from labels of products that are like it: (B\d+ \(\d\.\d\d\)(, )?)+\. The rungs would say .*, \d\.\d\d \(zero-shot\):"
+    assert re.fullmatch(told, lines[2])
+    assert "has changed" not in "".join(lines)
     again = run("propagate")
     assert again.talk[0] == f"Nothing has changed since run 3: its {count} tags stand."
     assert again.talk[-1].startswith("Next: `fewtag propagate --undo 3` takes this back")

@@ -403,6 +403,24 @@ def test_what_a_trained_model_holds_more_surely_stays(labelled: tuple[Tagger, li
         assert ledger.history(would[0].product_id)[0].tag.stage == "few-shot"
 
 
+def test_what_is_not_spread_again_gets_the_tag_back_that_it_had(labelled: tuple[Tagger, list[Product]], tmp_path: Path) -> None:
+    tagger, products = labelled
+    with Ledger.open(tmp_path / "fewtag.db") as ledger:
+        before = {each.tag.product_id: each.tag for each in ledger.latest()}
+    denied, *others = tagger.propagate(products)
+    text = PILE[int(denied.product_id[1:])]
+    add_labels(tagger.workspace, tagger.taxonomy, [(Label(denied.product_id, str(denied.category), "bob", negative=True), text)])
+    again = tagger.propagate(products)
+    assert {tag.product_id for tag in others} <= {tag.product_id for tag in again}
+    assert denied.product_id not in {tag.product_id for tag in again}
+    assert tagger.history(denied.product_id)[0].tag == before[denied.product_id]
+    assert tagger.explain(products[int(denied.product_id[1:])]).tag.stage == "zero-shot"
+    assert tagger.explain(products[int(again[0].product_id[1:])]).tag == tagger.history(again[0].product_id)[0].tag
+    assert tagger.explain(text).tag.stage == "zero-shot", "a text alone is no product that anything was spread to"
+    assert tagger.propagate(products) == [tagger.history(tag.product_id)[0].tag for tag in again], "unchanged, it says the same"
+    assert tagger.take_back(last_run(tagger)) == len(again)
+
+
 def test_a_dry_run_changes_nothing(labelled: tuple[Tagger, list[Product]], tmp_path: Path) -> None:
     tagger, products = labelled
     run = last_run(tagger)
