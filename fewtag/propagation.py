@@ -106,7 +106,7 @@ def take_back_spread(workspace: Workspace, run_id: int, taxonomy_version: str, s
         ]
         if not undone:
             raise WorkspaceError(
-                f"there is nothing of run {run_id} to take back", mend="`fewtag propagate` names its run", where=workspace.root
+                f"there is nothing of run {run_id} to take back", mend="name the run that `fewtag propagate` told", where=workspace.root
             )
         run = ledger.start_run("undo", str(run_id), taxonomy_version, seed, {"run": run_id})
         for history, place in undone:

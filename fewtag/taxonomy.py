@@ -252,13 +252,19 @@ class Taxonomy:
         raise TaxonomyError(f"there is no category '{text}'", mend=mend)
 
     def doubts(self) -> list[str]:
-        """Say what is allowed, but makes tags worse: two classes with one path, an alias that is another's name, an only child."""
+        """Say what is allowed, but makes tags worse: two classes with one path or alias, an alias that is another's name, an only child."""
         paths: dict[str, list[str]] = {}
         names: dict[str, list[str]] = {}
+        aliases: dict[str, list[str]] = {}
         for node in self.classes:
             paths.setdefault(_folded(self.path(node)), []).append(node)
             names.setdefault(_folded(self[node].name), []).append(node)
+            for alias in dict.fromkeys(_folded(each) for each in self[node].aliases):
+                aliases.setdefault(alias, []).append(node)
         same = [f"{' and '.join(nodes)} have the same path, '{self.path(nodes[0])}'" for nodes in paths.values() if len(nodes) > 1]
+        shared = [
+            f"{' and '.join(nodes)} have the same alias, '{alias}'" for alias, nodes in aliases.items() if nodes[1:] and alias not in names
+        ]
         borrowed = [
             f"the alias '{alias}' of {node} is the name of {other}"
             for node in self
@@ -266,12 +272,13 @@ class Taxonomy:
             for other in names.get(_folded(alias), ())
             if other != node
         ]
+        like_paths = [f"the name '{self[node].name}' of {node} reads like a path" for node in self if SEPARATOR in self[node].name]
         alone = [
             f"{node} has a single child, so that to back off to it says nothing"
             for node in self
             if len(self.children(node)) == 1 and not self[node].assignable
         ]
-        return [*self._doubts_of_all(), *same, *borrowed, *alone]
+        return [*self._doubts_of_all(), *same, *borrowed, *shared, *like_paths, *alone]
 
     def _doubts_of_all(self) -> Iterator[str]:
         foreign = next((name for category in self._categories.values() if not (name := category.name).isascii()), "")
@@ -371,9 +378,10 @@ class Taxonomy:
 
         How a path ends counts more than how it begins: people leave out what lies between, and a whole path beside it is soon alike.
         """
-        ids = {node.casefold(): (node,) for node in self}
-        known, last = self._words | ids | self._meanings, said.split(f" {SEPARATOR} ")[-1]
-        near = [(word, node) for form in (last, said) for word in difflib.get_close_matches(form, known) for node in known[word]]
+        last = said.split(f" {SEPARATOR} ")[-1]
+        near = [
+            (word, node) for form in (last, said) for word in difflib.get_close_matches(form, self._hints) for node in self._hints[word]
+        ]
 
         def likeness(pair: tuple[str, str]) -> float:
             return 2 * _alike(last, pair[0]) + _alike(said, _folded(self.path(pair[1])))
@@ -381,13 +389,13 @@ class Taxonomy:
         return max(near, key=likeness)[1] if near else None
 
     @cached_property
-    def _words(self) -> dict[str, tuple[str, ...]]:
-        """What a word hints at that stands in one name alone, and is no "and"."""
-        found: dict[str, tuple[str, ...]] = {}
+    def _hints(self) -> dict[str, list[str]]:
+        """What ids, paths, names, aliases and the words of long names hint at; short words, such as "and", hint at nothing."""
+        found = {meaning: list(nodes) for meaning, nodes in self._meanings.items()}
         for node, category in self._categories.items():
-            for word in dict.fromkeys(re.findall(r"\w{4,}", _folded(category.name))):
-                found[word] = (*found.get(word, ()), node)
-        return {word: nodes for word, nodes in found.items() if len(nodes) == 1}
+            for word in (node.casefold(), *re.findall(r"\w{4,}", _folded(category.name))):
+                found.setdefault(word, []).append(node)
+        return found
 
     def _build(self) -> nx.DiGraph[str]:
         graph: nx.DiGraph[str] = nx.DiGraph()

@@ -26,7 +26,9 @@ NO_WORKSPACE = "{shop}: there is no workspace here -> run `fewtag bootstrap taxo
 ENCODING = "save it as UTF-8, or name a catalogue's encoding with `catalogue: {encoding: ...}`, such as utf-16-le, gb18030 or cp1252"
 LABELS = "give it columns product_id and category, and a row for each label"
 NO_CATALOGUE = "there is no such catalogue -> name a file that is there, with `catalogue: {file: ...}` or on the command line"
-WORKS_OFFLINE = "use `preset: embedded`, which works offline, or name a local folder that holds the model"
+WORKS_OFFLINE = (
+    "use `preset: embedded`, which works offline (`lm: none` goes without a language model), or name a folder that holds the model"
+)
 DAMAGED = "{shop}/.fewtag/tagger: the tagger is damaged, or of an older fewtag -> delete this folder and bootstrap again"
 GO_ON = "free some space and run the same command again: it goes on where it stopped"
 
@@ -460,7 +462,7 @@ LATER_MISTAKES = [
     Mistake(
         "a propagation taken back that there is not",
         nothing,
-        "{shop}/.fewtag: there is nothing of run 9 to take back -> `fewtag propagate` names its run",
+        "{shop}/.fewtag: there is nothing of run 9 to take back -> name the run that `fewtag propagate` told",
         ("propagate", "--undo", "9"),
     ),
     Mistake(

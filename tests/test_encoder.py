@@ -210,7 +210,9 @@ def test_a_model_is_found_at_once_and_loaded_when_it_is_first_asked(folder: Path
     with pytest.raises(ModelError) as told:
         found.encode(["tea"])
     assert str(told.value).startswith(f"the encoder '{broken}' cannot be loaded: ")
-    assert str(told.value).endswith(" -> use `preset: embedded`, which works offline, or name a local folder that holds the model")
+    assert str(told.value).endswith(
+        " -> use `preset: embedded`, which works offline (`lm: none` goes without a language model), or name a folder that holds the model"
+    )
     with pytest.raises(ModelError, match=r"there is no model folder '\./no' -> name a folder that is there"):
         SentenceEncoder("./no")
 

@@ -88,7 +88,7 @@ def test_without_network_and_cache_the_error_names_the_preset_that_works_offline
         locate("fewtag-tests/no-such-model")
     assert str(caught.value) == (
         "the model 'fewtag-tests/no-such-model' is not on this machine, and the hub cannot be reached"
-        " -> use `preset: embedded`, which works offline, or name a local folder that holds the model"
+        " -> use `preset: embedded`, which works offline (`lm: none` goes without a language model), or name a folder that holds the model"
     )
 
 

@@ -227,6 +227,8 @@ def test_an_unknown_text_is_answered_with_the_nearest() -> None:
     tools = Taxonomy.from_paths(["Tools > Nails & screws", "Tools > Drills & drivers", "Tools > Nails"])
     with pytest.raises(TaxonomyError, match=r"no category 'Drils' -> did you mean 'tools/drills-drivers'\?"):
         tools.find("Drils")  # nearer to a word of a long name than to 'Nails' as a whole
+    with pytest.raises(TaxonomyError, match=r"-> did you mean 'tools/nails-screws'\?"):
+        tools.find("Tools > Screws")
 
 
 @pytest.mark.parametrize(
@@ -247,6 +249,13 @@ def test_a_misspelt_path_is_answered_with_what_ends_like_it_rather_than_begins(p
 
 def test_doubts_are_nothing_for_a_sound_taxonomy() -> None:
     assert shop().doubts() == []
+
+
+def test_doubts_name_shared_aliases_and_names_that_read_like_paths() -> None:
+    taxonomy = Taxonomy(
+        [Category("tea", "Tea", aliases=("Brew", "brew")), Category("beer", "Beer", aliases=("brew ",)), Category("jam", "Food > Jam")]
+    )
+    assert taxonomy.doubts() == ["tea and beer have the same alias, 'brew'", "the name 'Food > Jam' of jam reads like a path"]
 
 
 def test_doubts_name_equal_paths_borrowed_names_and_only_children() -> None:

@@ -20,7 +20,9 @@ EMBEDDED: Final = "all-MiniLM-L6-v2"
 PRODUCT_ENCODER: Final = "product-minilm"
 """The same, tuned to products; its layers come with fewtag."""
 EMBEDDED_SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-WORKS_OFFLINE: Final = "use `preset: embedded`, which works offline, or name a local folder that holds the model"
+WORKS_OFFLINE: Final = (
+    "use `preset: embedded`, which works offline (`lm: none` goes without a language model), or name a folder that holds the model"
+)
 ASK_HUB_FOR_S: Final = 10.0
 WEIGHTS: Final = (".safetensors", ".bin")
 MODEL_FILES: Final = (*WEIGHTS, ".json", ".txt", ".model")
