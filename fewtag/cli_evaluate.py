@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fewtag.terminal import AsJson, WorkspaceFolder, gold_for, many, open_workspace, talk, talk_of_changed_taxonomy, with_bars
+from fewtag.terminal import AsJson, WorkspaceFolder, about, gold_for, many, open_workspace, talk, talk_of_changed_taxonomy, with_bars
 
 if TYPE_CHECKING:
     from fewtag.evaluation import Evaluation, Figure
@@ -64,7 +64,8 @@ def evaluate(
     tagger = Tagger.open(open_workspace(workspace).root)
     truth = gold_for(tagger, gold)
     talk_of_changed_taxonomy(tagger)
-    found = with_bars(tagger.evaluate, truth.products, truth.categories)
+    with about(gold):
+        found = with_bars(tagger.evaluate, truth.products, truth.categories)
     talk_of_left_out(found, truth)
     if out:
         talk(f"{many(write_tags(found.rows, out, COLUMNS), 'product')} written to {out}")

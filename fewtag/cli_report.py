@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fewtag.terminal import WorkspaceFolder, gold_for, open_workspace, talk, talk_of_changed_taxonomy, with_bars
+from fewtag.terminal import WorkspaceFolder, about, gold_for, open_workspace, talk, talk_of_changed_taxonomy, with_bars
 
 
 def report(
@@ -32,6 +32,8 @@ def report(
     tagger = Tagger.open(open_workspace(workspace).root)
     truth = gold_for(tagger, gold) if gold else None
     talk_of_changed_taxonomy(tagger)
-    content = page(with_bars(tagger.report, truth)).encode()
+    with about(gold):
+        findings = with_bars(tagger.report, truth)
+    content = page(findings).encode()
     write_atomically(out, content)
     talk(f"Report written to {out} ({len(content) / 1e6:.1f} MB)", "Next: open it in a browser; it needs no network, and prints.")

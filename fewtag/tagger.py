@@ -483,7 +483,7 @@ class Tagger:
         asked = [pair for pair in zip(listed, truths, strict=True) if pair[0].id not in ids and pair[0].text not in texts]
         if not asked:
             mend = "give gold of others too"
-            raise LabelError(f"of {len(listed)} products with gold, there is none that the tagger has not learnt from", mend=mend)
+            raise LabelError("all products with gold are such that the tagger has learnt from", mend=mend)
         sheet = self._sheet(asked)
         return sheet, evaluate(sheet, self.precision, len(listed) - len(asked), self.seed)
 

@@ -7,14 +7,15 @@ import getpass
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperGroup
 
-from fewtag.errors import WorkspaceError
+from fewtag.errors import LabelError, WorkspaceError
 
 if TYPE_CHECKING:
     from fewtag.gold_file import Gold
@@ -78,6 +79,16 @@ def gold_for(tagger: Tagger, file: Path) -> Gold:
 
     catalogue = tagger.products() if tagger.columns.file else iter(())
     return read_gold(file, tagger.taxonomy, catalogue, tagger.columns.id)
+
+
+@contextmanager
+def about(file: Path | None) -> Iterator[None]:
+    """Let an error of labels or gold that has no place of its own name the file that they are from."""
+    try:
+        yield
+    except LabelError as error:
+        error.where = error.where or str(file or "")
+        raise
 
 
 def with_bars(work: Callable[..., T], *arguments: Any) -> T:

@@ -660,7 +660,7 @@ LABEL_MISTAKES = [
     Mistake(
         "evaluation of what belongs nowhere",
         write("gold.csv", "sku,category\nA1,\n"),
-        "no product that could be measured has a gold category"
+        "gold.csv: no product that could be measured has a gold category"
         " -> give gold of products that belong somewhere, and that the tagger has not learnt from",
         ("evaluate", "gold.csv"),
     ),
