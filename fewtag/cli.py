@@ -42,6 +42,8 @@ from fewtag.terminal import (
 
 if TYPE_CHECKING:
     from fewtag.status import BranchStatus
+    from fewtag.sweep import Outcome
+    from fewtag.tagger import Tagger
 
 app = typer.Typer(
     cls=Stoppable,
@@ -120,6 +122,13 @@ def bootstrap(
         talk(f"Everything is kept in {tagger.workspace.root}")
     if tagger.ids_made:
         keep_ids(taxonomy)
+    talk_of_outcome(tagger, outcome)
+    typer.echo(json.dumps(asdict(outcome)) if as_json else str(outcome))
+    talk("Next: `fewtag status` shows the categories, `fewtag explain PRODUCT_ID` one product, `fewtag export -o FILE` writes all tags.")
+
+
+def talk_of_outcome(tagger: Tagger, outcome: Outcome) -> None:
+    """Say what a bootstrap did, or had no need to do."""
     if outcome.unchanged:
         talk("Nothing has changed since the last run: its tags stand.")
     elif tagger.consulted:
@@ -130,8 +139,6 @@ def bootstrap(
     talk_of_lost_labels(tagger)
     if outcome.resumed_at:
         talk(f"Went on behind the {outcome.resumed_at} products of the interrupted run.")
-    typer.echo(json.dumps(asdict(outcome)) if as_json else str(outcome))
-    talk("Next: `fewtag status` shows the categories, `fewtag explain PRODUCT_ID` one product, `fewtag export -o FILE` writes all tags.")
 
 
 def keep_ids(taxonomy: Path) -> None:
