@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -21,11 +22,11 @@ MOST = 500
 SHOWN_WORDS = 6
 FATES = {
     "heeded": "",
-    "waiting": ": not heeded yet, `fewtag train` learns from it",
-    "outvoted": ": not heeded, as a newer label says otherwise",
+    "waiting": ": the rungs do not heed it yet, `fewtag train` learns from it",
+    "outvoted": ": not heeded, as a label that counts before it says otherwise",
     "earlier text": ": not heeded, as the product's text was another one then; say it again if it still holds",
     "category gone": ": not heeded, as no product can have that category any more",
-    "taken back": ": taken back since, which `fewtag train` learns",
+    "taken back": ": said no longer, which `fewtag train` learns",
 }
 TOLD = 0.01
 """A word without which less than that changes is not shown."""
@@ -55,7 +56,8 @@ def explain(
     else:
         print_explanation(found, tagger.taxonomy)
         print_history(found, history, tagger.taxonomy)
-    mend = f"`fewtag label add {product_id} CATEGORY`"
+    there = ["--workspace", str(workspace)] if workspace else []
+    mend = f"`{shlex.join(['fewtag', 'label', 'add', product_id, 'CATEGORY', *there])}`"
     if found.tag.stage != "label":
         mend += f", or give the category more aliases and `{bootstrap_of(tagger)}`"
     talk(f"Next: where this is wrong, {mend}.")
@@ -72,7 +74,7 @@ def print_explanation(found: Explanation, taxonomy: Taxonomy) -> None:
     rungs = headline(found.by_rungs, taxonomy)
     if found.tag.stage == "neighbours":
         near = ", ".join(f"{product_id} ({similarity:.2f})" for product_id, similarity in found.tag.sources)
-        typer.echo(f"Spread from labels of products that are like it: {near}. The rungs would say {rungs}:")
+        typer.echo(f"Spread to it from labels of products that were like it then: {near}. The rungs would say {rungs}:")
     elif found.is_decided_by_people:
         typer.echo(f"What people say of this very product decides. The rungs, which may have learnt from it, would say {rungs}:")
     typer.echo("")

@@ -73,10 +73,13 @@ def talk_of_propagation(tagger: Tagger, count: int, precision: float, dry_run: b
         talk(f"{many(count, 'product')} {'would be tagged' if dry_run else 'tagged'} by their neighbours")
     if said.left_alone:
         talk(f"Left alone with a label's tag, or a trained model's that is at least as sure: {many(said.left_alone, 'product')}.")
+    if said.given_back:
+        back = "Would get their earlier tag back" if dry_run else f"Got their earlier tag back in run {said.run}"
+        talk(f"{back}, as labels no longer spread to them: {many(said.given_back, 'product')}.")
     if not count:
         talk(f"Next: give more labels, or a lower --precision; these cannot prove that {precision:.0%} of what they spread would be right.")
     elif not dry_run:
-        talk("These tags hold until the next bootstrap or training, which decides all anew.")
+        talk("These tags hold until a bootstrap or training that has something new, or the next propagation.")
         talk(f"Next: `fewtag propagate --undo {said.run}` takes this back, `fewtag export -o FILE` writes all tags.")
     else:
         talk("Next: the same without --dry-run keeps these tags.")

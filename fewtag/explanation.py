@@ -17,7 +17,7 @@ from fewtag.blend import Array
 from fewtag.core import Label, Product, Stage, Tag
 from fewtag.decide import decide
 from fewtag.label_file import id_of_text
-from fewtag.labels import Standing
+from fewtag.labels import Standing, contradict
 from fewtag.ladder import Ladder
 from fewtag.models.zero_shot.rung import Evidence
 from fewtag.taxonomy import Taxonomy
@@ -74,8 +74,8 @@ class Neighbour:
 class Said:
     """What somebody has said of a product, when, and what became of it; `at` is empty where the ledger has it no more.
 
-    It is `heeded`, `waiting` for a training, `outvoted` by a newer label, of an `earlier text` of the product, of a `category gone` from
-    the taxonomy, or `taken back` since the last training, which still heeds it.
+    It is `heeded`, `waiting` for a training, `outvoted` by a newer label, or by one of the product where it is of its text alone, of an
+    `earlier text` of the product, of a `category gone` from the taxonomy, or `taken back` since the last training, which still heeds it.
     """
 
     label: Label
@@ -114,8 +114,8 @@ class Explanation:
 
     @property
     def is_decided_by_people(self) -> bool:
-        """Whether people have said what the product is, or said that it is not what the rungs hold it for."""
-        return self.tag.stage == "label" or (self.tag.stage != "neighbours" and self.tag.category != self.by_rungs.category)
+        """Whether people have said what the product is, or that it is not what the rungs hold it for."""
+        return self.tag.stage == "label" or (self.tag.category, answer_of(self.tag)) != (self.by_rungs.category, self.answer)
 
 
 def answer_of(tag: Tag) -> str:
@@ -151,23 +151,28 @@ def sayings(product: Product, learnt: Sequence[tuple[Label, str]], standing: Sta
     names = (product.id, id_of_text(product.text))
     of_it = [(label, text) for label, text in learnt if label.product_id in names]
     own = [label for label, text in of_it if text == product.text and label.product_id == product.id]
-    heeded = own or [label for label, text in of_it if text == product.text]
+    of_text = [label for label, text in of_it if text == product.text and label.product_id != product.id]
+    heeded = own + [label for label in of_text if not any(contradict(label, other, taxonomy) for other in own)]
     rows = [row for row in standing.held if row.label.product_id in names]
-    to_learn = set(standing.labels)
+    ranked = sorted(rows, key=lambda row: (row.label.product_id == product.id, row.seq))  # what counts before the others comes last
     for row in rows:
         fate: Fate = "waiting"
         if row.label.category not in (taxonomy if row.label.negative else taxonomy.index):
             fate = "category gone"
-        elif row.label in heeded:
+        elif any(_same(row.label, label) for label in heeded):
             fate = "heeded"
-        elif row.label not in to_learn or (heeded and row.label.product_id != product.id):
+        elif any(contradict(row.label, other.label, taxonomy) for other in ranked[ranked.index(row) + 1 :]):
             fate = "outvoted"
         elif row.text != product.text:
             fate = "earlier text"
         yield Said(row.label, row.at, fate)
     for label in heeded:
-        if not any(row.label == label for row in rows):
+        if not any(_same(row.label, label) for row in rows):
             yield Said(label, "", "taken back")
+
+
+def _same(one: Label, other: Label) -> bool:
+    return (one.category, one.negative) == (other.category, other.negative)
 
 
 def candidates(evidence: Evidence, voices: Mapping[Stage, Array], taxonomy: Taxonomy, shortlist: int) -> tuple[Candidate, ...]:

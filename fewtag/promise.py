@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-Verdict = Literal["kept", "never", "without", "wrong", "few"]
+Verdict = Literal["kept", "never", "without", "wrong", "few", "many"]
 
 DOUBT: Final = 0.1
 """How often, at most, labels drawn by chance may prove a precision that does not hold."""
@@ -26,7 +26,7 @@ STRIDE: Final = 2.5
 SLACK: Final = 3
 """The first start has so many answers that the wrong ones which are allowed, divided by this, would still be proof."""
 FAR: Final = 10
-"""More than so many times the labels there are is no number to tell: one label more or less would change it by as much again."""
+"""More lacking labels than so many times those there are is no number to tell: one label more or less would change it by as much again."""
 FEWEST: Final = 20
 """Fewer answers say nothing of how many labels a proof needs."""
 TOLD: Final[Mapping[Verdict, str]] = {
@@ -36,6 +36,7 @@ TOLD: Final[Mapping[Verdict, str]] = {
     "without": "there are no labels to hold out, and {lacking:,} or more are needed",
     "wrong": "of {labels:,} labels held out too many are wrong at every level, and more labels may help{where}",
     "few": "{labels:,} labels held out are too few, and about {lacking:,} more may do{where}",
+    "many": "{labels:,} labels held out are far too few, and many times as many are needed{where}",
 }
 """What a promise says of its verdict."""
 
@@ -63,7 +64,7 @@ class Promise:
     @property
     def verdict(self) -> Verdict:
         """Whether the precision is proven (`kept`), or why not: so few answers may be wrong that no number of labels within reason proves
-        it, none were held out, too many of them are wrong at every level, or they are too few.
+        it, none were held out, too many of them are wrong at every level, or they are too few: by a number that can be told, or by many.
 
         >>> Promise(0.9, level=0.7, labels=200).verdict, Promise(1.0).verdict, Promise(0.9, labels=30, lacking=70).verdict
         ('kept', 'never', 'few')
@@ -74,7 +75,9 @@ class Promise:
             return "never"
         if not self.labels:
             return "without"
-        return "wrong" if self.lacking is None else "few"
+        if self.lacking is None:
+            return "wrong"
+        return "few" if self.lacking <= FAR * self.labels else "many"
 
     def __str__(self) -> str:
         where = f", most of all in {self.branch}" if self.branch else ""
@@ -176,4 +179,4 @@ def lacking(answers: Floats, wrong: Floats, precision: float, labels: int) -> in
     rates = (wrong[told] + 0.5) / (answers[told] + 1)
     wanted = [enough(precision, rate) for rate in rates.tolist()]
     more = [labels * (max(each, first) / had - 1) for each, had in zip(wanted, answers[told].tolist(), strict=True) if each]
-    return max(1, round(min(more))) if min(more, default=np.inf) <= FAR * labels else None
+    return max(1, round(min(more))) if more else None

@@ -23,10 +23,12 @@ TRAINED: Final = ("few-shot", "fine-tune")
 
 @dataclass(frozen=True, slots=True)
 class Propagation:
-    """What a propagation came to: its run (0 for a dry one), how many products kept their tag, and whether it did nothing."""
+    """What a propagation came to: its run (0 for a dry one), how many products kept their tag, how many got an earlier
+    one back as labels no longer spread to them, and whether it did nothing."""
 
     run: int = 0
     left_alone: int = 0
+    given_back: int = 0
     unchanged: bool = False
 
 
@@ -39,13 +41,14 @@ def spread_labels(
     if not dry_run and (earlier := done_already(ledger, fingerprint)):
         return spread_by(ledger, earlier), Propagation(earlier.id, unchanged=True)
     found = learner.ladder.propagate(catalogue, *labels, precision)
-    kept = less_sure(found, (stored.tag for stored in ledger.latest()), taxonomy.primary)
+    kept = less_sure(found, (stored.tag for stored in ledger.latest(but="neighbours")), taxonomy.primary)
     found = [tag for tag in found if tag.product_id not in kept]
-    outcome = Propagation(left_alone=len(kept))
+    given_back = no_longer_spread(ledger, {product.id for product in catalogue} - {tag.product_id for tag in found})
+    outcome = Propagation(left_alone=len(kept), given_back=len(given_back))
     if dry_run:
         return found, outcome
     run = ledger.start_run("propagate", fingerprint, taxonomy.version, learner.seed, {"precision": precision})
-    for before in no_longer_spread(ledger, {tag.product_id for tag in found}):
+    for before in given_back:
         ledger.add_tags(run, before.model, [before.tag])
     if not spread_by(ledger, run):  # a kill may have come between the tags and the end
         ledger.add_tags(run, learner.ladder.parts.identity, found)
@@ -58,13 +61,10 @@ def spread_by(ledger: Ledger, run: Run) -> list[Tag]:
     return [stored.tag for stored in ledger.written_by(run) if stored.tag.stage == "neighbours"]
 
 
-def no_longer_spread(ledger: Ledger, spread: Container[str]) -> list[StoredTag]:
-    """Return the tags that products had before an earlier propagation, which this one, with what labels say by now, does not repeat."""
-    stale = [
-        stored.tag.product_id for stored in ledger.latest() if stored.tag.stage == "neighbours" and stored.tag.product_id not in spread
-    ]
-    pasts = ([past for past in ledger.history(product_id) if past.tag.stage != "neighbours"] for product_id in stale)
-    return [past[0] for past in pasts if past]
+def no_longer_spread(ledger: Ledger, others: Container[str]) -> list[StoredTag]:
+    """Return, of the products that nothing is spread to by now, those that an earlier propagation tagged, with the tags they had before."""
+    stale = {stored.tag.product_id for stored in ledger.latest() if stored.tag.stage == "neighbours" and stored.tag.product_id in others}
+    return [stored for stored in ledger.latest(but="neighbours") if stored.tag.product_id in stale]
 
 
 def done_already(ledger: Ledger, fingerprint: str) -> Run | None:
@@ -99,12 +99,8 @@ def take_back_spread(workspace: Workspace, run_id: int, taxonomy_version: str, s
     with workspace.lock(), Ledger.open(workspace.ledger) as ledger:
         histories = [ledger.history(product_id) for product_id in ledger.tagged_by(Run(run_id))]
         places = [next(place for place, past in enumerate(history) if past.run_id == run_id) for history in histories]
-        undone = [
-            (history, place)
-            for history, place in zip(histories, places, strict=True)
-            if history[place].tag.stage == "neighbours" and history[place].tag == history[0].tag
-        ]
-        if not undone:
+        undone = [(history, place) for history, place in zip(histories, places, strict=True) if history[place].tag == history[0].tag]
+        if not undone or ledger.kind_of(run_id) != "propagate":
             raise WorkspaceError(
                 f"there is nothing of run {run_id} to take back", mend="name the run that `fewtag propagate` told", where=workspace.root
             )

@@ -17,7 +17,7 @@ from sqlalchemy import URL, Connection, Engine, Row, case, create_engine, event,
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from fewtag import __version__
-from fewtag.core import Label, Tag
+from fewtag.core import Label, Stage, Tag
 from fewtag.errors import WorkspaceError
 from fewtag.migrations import finishes, labels, migrate, models, newest, runs, schema, tags
 from fewtag.workspace import now
@@ -176,10 +176,10 @@ class Ledger:
             query = _PROVENANCE.where(tags.c.product_id == product_id).order_by(tags.c.seq.desc())
             return [_stored(row) for row in connection.execute(query)]
 
-    def latest(self) -> Iterator[StoredTag]:
-        """Yield the tag that holds for each product, in the order in which they were written."""
+    def latest(self, but: Stage | None = None) -> Iterator[StoredTag]:
+        """Yield the tag that holds for each product, in the order in which they were written, or would hold but for those of a stage."""
         with self._reading() as connection:
-            query = _PROVENANCE.where(tags.c.seq.in_(_LATEST)).order_by(tags.c.seq)
+            query = _PROVENANCE.where(tags.c.seq.in_(_LATEST.where(tags.c.stage != but) if but else _LATEST)).order_by(tags.c.seq)
             for row in connection.execution_options(yield_per=10_000).execute(query):
                 yield _stored(row)
 
@@ -207,6 +207,11 @@ class Ledger:
             count, model = func.count().label("tags"), case((tags.c.stage == "label", ""), else_=models.c.name).label("model")
             query = select(tags.c.stage, model, count).join(models).where(tags.c.seq.in_(_LATEST))
             return [tuple(row) for row in connection.execute(query.group_by(tags.c.stage, model).order_by(count.desc()))]
+
+    def kind_of(self, run_id: int) -> str:
+        """Return which kind of run has this number; empty where none has."""
+        with self._reading() as connection:
+            return str(connection.execute(select(runs.c.kind).where(runs.c.id == run_id)).scalar() or "")
 
     def last_run(self, *kinds: str) -> Row[Any] | None:
         """Return the newest run (of these kinds), with `finished`, None while it is under way; None where there is none."""

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Select = Literal["one", "many"]
 SEPARATOR: Final = ">"
+NO_HINTS: Final = frozenset({"and", "for", "the", "und", "für", "les", "des", "con"})
+"""Words of names that say nothing of a category."""
 
 _SCRIPTS: Final = (
     ("ja", re.compile(r"[\u3040-\u30ff]")),
@@ -376,7 +378,7 @@ class Taxonomy:
     def _nearest(self, said: str) -> str | None:
         """Return the category that is written most like a folded text, None where none is near.
 
-        How a path ends counts more than how it begins: people leave out what lies between, and a whole path beside it is soon alike.
+        Of a path how it ends counts more than how it begins: people leave out what lies between, and a whole path beside it is soon alike.
         """
         last = said.split(f" {SEPARATOR} ")[-1]
         near = [
@@ -384,17 +386,18 @@ class Taxonomy:
         ]
 
         def likeness(pair: tuple[str, str]) -> float:
-            return 2 * _alike(last, pair[0]) + _alike(said, _folded(self.path(pair[1])))
+            return 2 * _alike(last, pair[0]) + (_alike(said, _folded(self.path(pair[1]))) if said != last else 0)
 
         return max(near, key=likeness)[1] if near else None
 
     @cached_property
     def _hints(self) -> dict[str, list[str]]:
-        """What ids, paths, names, aliases and the words of long names hint at; short words, such as "and", hint at nothing."""
+        """What ids, paths, names, aliases and the words of long names hint at."""
         found = {meaning: list(nodes) for meaning, nodes in self._meanings.items()}
         for node, category in self._categories.items():
-            for word in (node.casefold(), *re.findall(r"\w{4,}", _folded(category.name))):
-                found.setdefault(word, []).append(node)
+            for word in (node.casefold(), *re.findall(r"\w{3,}", _folded(category.name))):
+                if word not in NO_HINTS:
+                    found.setdefault(word, []).append(node)
         return found
 
     def _build(self) -> nx.DiGraph[str]:

@@ -192,7 +192,7 @@ def tells(gain: float, held_out: int) -> bool:
 
     Five changes for the better and none for the worse come by chance once in 32 times, fewer more often.
 
-    >>> tells(-0.06, 16), tells(0.3, 138), tells(1.0, 4)
-    (False, True, False)
+    >>> tells(-0.06, 16), tells(0.3, 138), tells(1.0, 4), tells(0.8333, 6)
+    (False, True, False, True)
     """
-    return bool(abs(gain) * held_out >= CHANGES and abs(gain) * np.sqrt(held_out) > 1)
+    return bool(round(abs(gain) * held_out) >= CHANGES and abs(gain) * np.sqrt(held_out) > 1)

@@ -22,7 +22,7 @@ A_PERSONS_WORD: Final = 50.0
 class Verdicts:
     """What people have said of single products: the class that each has, and the classes that it has not.
 
-    A product is known by its id and text together; what was said of a text alone counts where nothing was said of that.
+    A product is known by its id and text together; what was said of its text alone counts where that does not contradict it.
     """
 
     has: dict[str, int] = field(default_factory=dict)
@@ -47,12 +47,12 @@ class Verdicts:
             return probabilities
         heard = probabilities.copy()
         for row, product in enumerate(products):
-            key = self._key_of(product)
-            if key is not None:
+            is_, is_not = self._said_of(product)
+            if is_ is not None or is_not:
                 said = np.log(heard[row : row + 1] + np.float32(TINY))
-                said[:, self.has_not.get(key, [])] -= np.float32(A_PERSONS_WORD)
-                if key in self.has:
-                    said[:, self.has[key]] += np.float32(A_PERSONS_WORD)
+                said[:, list(is_not)] -= np.float32(A_PERSONS_WORD)
+                if is_ is not None:
+                    said[:, is_] += np.float32(A_PERSONS_WORD)
                 heard[row] = np.exp(log_softmax(said))
         return heard
 
@@ -62,14 +62,15 @@ class Verdicts:
         >>> Verdicts({_key(Product("1", "Earl Grey")): 0}).settle(Product("1", "Earl Grey"))
         True
         """
-        return bool(self.has) and self._key_of(product) in self.has
+        return bool(self.has) and self._said_of(product)[0] is not None
 
-    def _key_of(self, product: Product) -> str | None:
-        """Return what a product is known by, if anything was said of it."""
-        for known_as in (product, Product(id_of_text(product.text), product.text)):
-            if (key := _key(known_as)) in self.has or key in self.has_not:
-                return key
-        return None
+    def _said_of(self, product: Product) -> tuple[int | None, set[int]]:
+        """Return the class that people say a product has, and those that it has not."""
+        own, text = _key(product), _key(Product(id_of_text(product.text), product.text))
+        is_, is_not = self.has.get(own), set(self.has_not.get(own, ()))
+        if is_ is None and self.has.get(text) not in is_not:
+            is_ = self.has.get(text)
+        return is_, is_not | (set(self.has_not.get(text, ())) - {is_})
 
 
 def _key(product: Product) -> str:

@@ -283,7 +283,7 @@ def test_propagate_shows_keeps_and_takes_back(shop: Path, run: Run) -> None:
     spread = shown[0]["product_id"]
     lines = run("explain", spread).out.splitlines()
     assert re.fullmatch(r"-> .*, \d\.\d\d \(neighbours\)", lines[1])
-    told = r"Spread from labels of products that are like it: (B\d+ \(\d\.\d\d\)(, )?)+\. The rungs would say .*, \d\.\d\d \(zero-shot\):"
+    told = r"Spread to it from labels of products that were like it then: (B\d+ \(\d\.\d\d\)(, )?)+\. The rungs would say .* \(zero-shot\):"
     assert re.fullmatch(told, lines[2])
     assert "has changed" not in "".join(lines)
     again = run("propagate")
@@ -601,7 +601,7 @@ def test_explain_says_whose_word_decides_and_whose_does_not(tagged: Path, run: R
     assert run("label", "add", "A3", "soap", "--by", "ann").code == 0
     lines = run("explain", "A3").out.splitlines()
     assert lines[1] == "-> 饮料 > 咖啡, 1.00 (zero-shot)"
-    assert re.fullmatch(r"ann says 日用 > 香皂 \(20.*\): not heeded yet, `fewtag train` learns from it", lines[2])
+    assert re.fullmatch(r"ann says 日用 > 香皂 \(20.*\): the rungs do not heed it yet, `fewtag train` learns from it", lines[2])
     run("train", "--quick")
     said = run("explain", "A3")
     lines = said.out.splitlines()
@@ -612,7 +612,7 @@ def test_explain_says_whose_word_decides_and_whose_does_not(tagged: Path, run: R
     assert re.fullmatch(r"20.*: 日用 > 香皂, by its label in run \d", lines[-2])
     run("label", "undo", "A3", "--by", "ann")
     lines = run("explain", "A3").out.splitlines()
-    assert lines[2] == "ann says 日用 > 香皂: taken back since, which `fewtag train` learns"
+    assert lines[2] == "ann says 日用 > 香皂: said no longer, which `fewtag train` learns"
     run("train", "--quick")
     assert run("explain", "A3").out.splitlines()[2] == ""
 

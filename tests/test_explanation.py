@@ -132,6 +132,10 @@ def test_of_what_people_said_it_is_told_what_became_of_it() -> None:
     assert fates([], standing([gone_since], SHOP)) == [("ann", "5", "category gone")], "no product can be toys alone"
     of_text = StoredLabel(Label(id_of_text("red tea"), GUNS, "eve"), "red tea", False, 4, None, "4")
     assert fates([(of_text.label, "red tea")], standing([of_text], SHOP)) == [("eve", "4", "heeded")]
+    agreed = standing([*rows[1:2], StoredLabel(Label("P1", WATER, "eve"), "red tea", False, 6, None, "6")], SHOP)
+    assert fates([(bob, "red tea")], agreed) == [("bob", "2", "heeded"), ("eve", "6", "heeded")], "they say the same"
+    assert fates([], standing([of_text], SHOP)) == [("eve", "4", "waiting")]
+    assert fates([(bob, "red tea")], standing([of_text], SHOP)) == [("eve", "4", "waiting"), ("bob", "", "taken back")]
     all_learnt = [(bob, "red tea"), (of_text.label, "red tea")]
     assert fates(all_learnt, standing([rows[1], of_text], SHOP)) == [("bob", "2", "heeded"), ("eve", "4", "outvoted")]
 

@@ -73,7 +73,10 @@ def test_promises_are_broken_no_more_often_than_is_said() -> None:
 def test_a_number_of_labels_that_is_far_from_those_there_are_is_not_told() -> None:
     assert lacking(np.array([100.0]), np.array([6.0]), 0.9, 200) == 212, "206 answers, and 200 labels gave 100"
     assert enough(0.9, 6.5 / 101) == 206
-    assert lacking(np.array([100.0]), np.array([9.0]), 0.9, 200) is None, "it would be thousands"
+    far = lacking(np.array([100.0]), np.array([9.0]), 0.9, 200)
+    assert far == 13782, "two for each of 6,991 answers, but for the 200"
+    assert "200 labels held out are far too few, and many times as many are needed" in str(Promise(0.9, None, 200, far))
+    assert "about 2,000 more may do" in str(Promise(0.9, None, 200, 2000))
 
 
 def test_a_promise_says_what_it_rests_on_and_what_it_lacks() -> None:

@@ -418,7 +418,33 @@ def test_what_is_not_spread_again_gets_the_tag_back_that_it_had(labelled: tuple[
     assert tagger.explain(products[int(again[0].product_id[1:])]).tag == tagger.history(again[0].product_id)[0].tag
     assert tagger.explain(text).tag.stage == "zero-shot", "a text alone is no product that anything was spread to"
     assert tagger.propagate(products) == [tagger.history(tag.product_id)[0].tag for tag in again], "unchanged, it says the same"
-    assert tagger.take_back(last_run(tagger)) == len(again)
+    assert tagger.propagation.unchanged
+    assert tagger.take_back(last_run(tagger)) == len(again) + 1, "what was given back too"
+    assert tagger.history(denied.product_id)[0].tag.category == denied.category
+
+
+def test_a_propagation_gives_nothing_back_beyond_its_catalogue(labelled: tuple[Tagger, list[Product]]) -> None:
+    tagger, products = labelled
+    first, *_ = tagger.propagate(products)
+    others = [product for product in products if product.id != first.product_id]
+    assert first.product_id not in {tag.product_id for tag in tagger.propagate(others)}
+    assert tagger.propagation.given_back == 0
+    assert tagger.history(first.product_id)[0].tag.stage == "neighbours"
+
+
+def test_what_is_known_better_stays_however_often_labels_are_spread(labelled: tuple[Tagger, list[Product]], tmp_path: Path) -> None:
+    tagger, products = labelled
+    first, *_ = tagger.propagate(products)
+    with Ledger.open(tmp_path / "fewtag.db") as ledger:
+        run = ledger.start_run("train", "by hand", tagger.taxonomy.version, 0, {})
+        ledger.add_tags(run, ModelIdentity("by hand"), [Tag(first.product_id, first.category, 0.9999, "few-shot")])
+        ledger.finish_run(run)
+        again = ledger.start_run("propagate", "by hand", tagger.taxonomy.version, 0, {})
+        ledger.add_tags(again, ModelIdentity("by hand"), [first])
+        ledger.finish_run(again)
+    assert first.product_id not in {tag.product_id for tag in tagger.propagate(products)}
+    assert (tagger.propagation.left_alone, tagger.propagation.given_back) == (1, 1)
+    assert tagger.history(first.product_id)[0].tag.stage == "few-shot"
 
 
 def test_a_dry_run_changes_nothing(labelled: tuple[Tagger, list[Product]], tmp_path: Path) -> None:

@@ -45,6 +45,8 @@ def is_not(category: str) -> Label:
         ([is_(TEA)], [is_not("drinks")], [1.0, 0.0, 0.0], True),
         ([is_not(GUNS)], [is_(GUNS)], [0.333, 0.667, 0.0], False),
         ([is_(TEA), is_not(GUNS)], [], [1.0, 0.0, 0.0], True),
+        ([is_not(WATER)], [is_(TEA)], [1.0, 0.0, 0.0], True),
+        ([is_not(WATER)], [is_not(GUNS)], [1.0, 0.0, 0.0], False),
     ],
 )
 def test_what_was_said_of_the_product_counts_before_what_was_said_of_its_text(

@@ -47,6 +47,7 @@ CHINESE: Final[Mapping[str, str]] = {
     "promise_without": "精度 {precision:g} 未获证明：没有可以留出的标签，至少需要 {lacking:,} 条。",
     "promise_wrong": "精度 {precision:g} 未获证明：留出的 {labels:,} 条标签在每个水平上都错得太多，更多标签可能有用{where}。",
     "promise_where": "，尤其是“{branch}”",
+    "promise_many": "精度 {precision:g} 未获证明：留出的 {labels:,} 条标签远远不够，还要许多倍{where}。",
     "promise_few": "精度 {precision:g} 未获证明：留出的 {labels:,} 条标签太少，大约再要 {lacking:,} 条{where}。",
     "map": "类目地图",
     "map_how": "每件商品放在它最可能的类目里，不论是否足够确定；面积表示商品数。点一个类目可以进入。小块要指向它或进入后才显示名称。",

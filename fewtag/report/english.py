@@ -48,6 +48,8 @@ ENGLISH: Final[Mapping[str, str]] = {
     "promise_wrong": "Precision {precision:g} is not proven: of {labels:,} labels held out too many are wrong at every level, "
     "and more labels may help{where}.",
     "promise_where": ", most of all in {branch}",
+    "promise_many": "Precision {precision:g} is not proven: {labels:,} labels held out are far too few, "
+    "and many times as many are needed{where}.",
     "promise_few": "Precision {precision:g} is not proven: {labels:,} labels held out are too few, "
     "and about {lacking:,} more may do{where}.",
     "map": "The map",
