@@ -38,7 +38,7 @@ def import_labels(
 
     Example: fewtag label import labels.csv --by ann
     """
-    from fewtag.label_file import is_stranger, read_labels
+    from fewtag.label_file import read_labels
     from fewtag.labelling import add_labels
     from fewtag.tagger import Tagger
 
@@ -46,10 +46,9 @@ def import_labels(
     tagger = Tagger.open(place.root)
     catalogue = tagger.products() if tagger.columns.file else iter(())
     batch = read_labels(file, tagger.taxonomy, catalogue, by or login(), tagger.columns.id)
-    strangers = {label.product_id for label, text in batch if is_stranger(label.product_id, text)}
-    if strangers and tagger.columns.file:
-        talk(f"Not in the catalogue, and learnt from by their texts alone: {many(len(strangers), 'product')}.")
-    print_added(add_labels(place, tagger.taxonomy, batch, file), tagger.taxonomy, as_json)
+    if batch.strangers and tagger.columns.file:
+        talk(f"Not in the catalogue, and learnt from by the texts in the file: {many(len(batch.strangers), 'product')}.")
+    print_added(add_labels(place, tagger.taxonomy, batch.labels, file), tagger.taxonomy, as_json)
 
 
 @label_app.command("add")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fewtag.core import Label, Product
 from fewtag.errors import LabelError
-from fewtag.label_file import is_stranger, label_rows, with_texts
+from fewtag.label_file import label_rows, with_texts
 from fewtag.labels import contradict
 from fewtag.taxonomy import Taxonomy
 
@@ -19,7 +19,7 @@ class Gold:
     """Products, and the category that each truly has; None for one that belongs nowhere.
 
     `contradicted` is how many products were left out as their sources contradict each other, and `denied` how many as nothing is said
-    but what they are not. `strangers` of the products are not in the catalogue, and known by their text alone.
+    but what they are not. `strangers` of the products are not in the catalogue.
     """
 
     products: tuple[Product, ...]
@@ -34,7 +34,7 @@ def read_gold(path: Path, taxonomy: Taxonomy, catalogue: Iterable[Product], id_c
 
     Raises LabelError, or CatalogueError where the file cannot be read, with file, line, value and mend.
     """
-    labels = with_texts(path, label_rows(path, taxonomy, "gold", id_column, nowhere=True), catalogue, taxonomy)
+    labels, strangers = with_texts(path, label_rows(path, taxonomy, "gold", id_column, nowhere=True), catalogue, taxonomy)
     texts = {label.product_id: text for label, text in labels}
     said: dict[str, list[Label]] = {}
     for label, _ in labels:
@@ -52,5 +52,4 @@ def read_gold(path: Path, taxonomy: Taxonomy, catalogue: Iterable[Product], id_c
         mend = "give gold that sources agree on, and that says what products are"
         raise LabelError("no product is left to be evaluated", mend=mend, where=path)
     products = tuple(Product(each, texts[each]) for each in known)
-    strangers = sum(is_stranger(each.id, each.text) for each in products)
-    return Gold(products, tuple(known.values()), contradicted, denied, strangers)
+    return Gold(products, tuple(known.values()), contradicted, denied, len(strangers & known.keys()))

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from fewtag.catalogue import ID_COLUMNS, TEXT_COLUMNS, check_letters, clean, plain_name, text_of_value
 from fewtag.catalogue_file import Columns, read_rows, reading
@@ -47,10 +47,15 @@ class LabelRow:
     source: str
 
 
-def read_labels(
-    path: Path, taxonomy: Taxonomy, catalogue: Iterable[Product], source: str, id_column: str | None = None
-) -> list[tuple[Label, str]]:
-    """Return the labels of a file, each with its product's text, in the order of the file.
+class LabelsRead(NamedTuple):
+    """Labels of a file, each with its product's text, in the order of the file, and the ids of those products that no catalogue has."""
+
+    labels: list[tuple[Label, str]]
+    strangers: set[str]
+
+
+def read_labels(path: Path, taxonomy: Taxonomy, catalogue: Iterable[Product], source: str, id_column: str | None = None) -> LabelsRead:
+    """Return the labels of a file.
 
     The catalogue is read once. It gives the text of a product that it has, and the id where a row has a text alone, or a title: what a
     column of the catalogue holds that is called like a text. A text that it has not gets an id of its own. `source` has said what the file
@@ -75,7 +80,7 @@ def label_rows(path: Path, taxonomy: Taxonomy, source: str, id_column: str | Non
     return rows
 
 
-def with_texts(path: Path, rows: Sequence[LabelRow], catalogue: Iterable[Product], taxonomy: Taxonomy) -> list[tuple[Label, str]]:
+def with_texts(path: Path, rows: Sequence[LabelRow], catalogue: Iterable[Product], taxonomy: Taxonomy) -> LabelsRead:
     """Return the rows of a file as labels, each with its product's text, found in the catalogue; raises as `read_labels` does."""
     wanted, unnamed = {row.id for row in rows}, {row.text for row in rows if not row.id}
     texts: dict[str, str] = {}
@@ -85,6 +90,7 @@ def with_texts(path: Path, rows: Sequence[LabelRow], catalogue: Iterable[Product
             texts[product.id] = product.text
         for title in unnamed.intersection(titles_of(product)) if unnamed else ():
             called.setdefault(title, []).append(product)
+            texts[product.id] = product.text
     labels = []
     for row in rows:
         if row.id:
@@ -96,7 +102,7 @@ def with_texts(path: Path, rows: Sequence[LabelRow], catalogue: Iterable[Product
             _fail(path, row.line, f"there is no product '{product_id}' in the catalogue", mend)
         labels.append((Label(product_id, row.category, row.source, row.negative), text))
     _check_agreement(path, [row.line for row in rows], [label for label, _ in labels], taxonomy)
-    return labels
+    return LabelsRead(labels, {label.product_id for label, _ in labels} - texts.keys())
 
 
 def titles_of(product: Product) -> set[str]:
@@ -106,11 +112,6 @@ def titles_of(product: Product) -> set[str]:
     ['Earl Grey', 'Earl Grey. Ashby']
     """
     return {product.text, *(clean(value) for name, value in product.fields.items() if plain_name(name) in TEXT_COLUMNS)}
-
-
-def is_stranger(product_id: str, text: str) -> bool:
-    """Return whether a product has an id of its text, as the catalogue has it not."""
-    return product_id == id_of_text(text)
 
 
 def _product_called(path: Path, row: LabelRow, found: Sequence[Product]) -> tuple[str, str]:

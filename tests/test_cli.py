@@ -758,7 +758,7 @@ def test_label_import_takes_a_file_once_and_can_be_taken_back(tagged: Path, run:
     (tagged / "labels.csv").write_text("sku,title,category\nA1,,茶叶\nA3,,饮料 > 咖啡\n,乌龙茶,tea\n", encoding="utf-8")
     said = run("label", "import", "labels.csv", "--by", "ann")
     assert (said.code, said.out) == (0, "3 labels: 3 new, 0 already there, 0 in conflict\n")
-    stranger = "Not in the catalogue, and learnt from by their texts alone: 1 product."
+    stranger = "Not in the catalogue, and learnt from by the texts in the file: 1 product."
     assert said.talk == [stranger, "`fewtag label undo --run 2` takes this import back.", TRAIN]
     given = labels(run)
     assert given[:2] == [("A1", "tea", "饮料 > 茶叶", "False", "ann"), ("A3", "饮料/咖啡", "饮料 > 咖啡", "False", "ann")]
@@ -921,7 +921,7 @@ def test_the_rows_of_an_evaluation_are_there_whoever_stops_reading_its_figures(
 def test_evaluate_writes_a_row_for_each_product(tagged: Path, run: Run) -> None:
     (tagged / "gold.csv").write_text("sku,title,category\nA1,,juice\n,大红袍 红茶,tea\n", encoding="utf-8")
     for name in ("rows.csv", "rows.jsonl", "rows.parquet"):
-        stranger = "Not in the catalogue, and tagged by their texts alone: 1 product."
+        stranger = "Not in the catalogue, and tagged by the texts in the file: 1 product."
         assert run("evaluate", "gold.csv", "-o", name).talk[:2] == [stranger, f"2 products written to {name}"]
     rows = list(csv.DictReader((tagged / "rows.csv").open(encoding="utf-8")))
     assert [(row["gold_path"], row["tag"], row["tag_right_to_depth"]) for row in rows] == [

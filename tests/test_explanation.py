@@ -15,7 +15,7 @@ from fewtag.blend import Blend
 from fewtag.cli_explain import print_words
 from fewtag.climb import Step
 from fewtag.core import Label, Tag
-from fewtag.explanation import Explanation, Word, answer_of, sayings, weighed_words
+from fewtag.explanation import Explanation, Word, answer_of, sayings, weighed_words, words_of
 from fewtag.label_file import id_of_text
 from fewtag.labels import Standing, standing
 from fewtag.ladder import Ladder
@@ -49,6 +49,12 @@ def test_words_come_by_how_much_the_answer_changes_without_them() -> None:
     found = weighed(TOY)
     assert found[0] == Word("pistol", 0.0, TEA)  # 0.125 is water then, and the rest tea
     assert found[1:] == [Word("Water", 0.75, GUNS), Word("a", 0.75, GUNS), Word("toy", 0.75, GUNS)]
+
+
+def test_marks_stay_with_what_they_mark() -> None:
+    assert words_of("カ\u3099ム") == ["カ\u3099ム"], "a kana and its mark, decomposed"
+    assert words_of("ｶﾞﾑ") == ["ｶﾞﾑ"]
+    assert words_of("Cafe\u0301 noir") == ["Cafe\u0301", "noir"]
 
 
 def test_a_text_without_a_word_has_none_to_weigh() -> None:

@@ -47,7 +47,7 @@ B,Green tea,Tea,,ann
 B,Green tea,Toys,x,bob
 """
     found = read(tmp_path, table)
-    assert found == Gold((Product("B", "Green tea"),), ("drinks/tea",), contradicted=3, denied=1)
+    assert found == Gold((Product("B", "Green tea"),), ("drinks/tea",), contradicted=3, denied=1, strangers=1)
 
 
 def test_where_nothing_is_left_it_says_so(tmp_path: Path) -> None:

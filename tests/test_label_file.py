@@ -32,7 +32,7 @@ def catalogue() -> Iterator[Product]:
 def read(path: Path, content: str | bytes = "", *, id_column: str | None = None) -> Found:
     if content:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return read_labels(path, SHOP, catalogue(), "ann", id_column)
+    return read_labels(path, SHOP, catalogue(), "ann", id_column).labels
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def titled() -> Iterator[Product]:
 
 def test_a_title_means_the_product_whose_column_holds_it(file: Path) -> None:
     file.write_text("title,category\nAssam  tea,Tea\nBeans. Sol,Coffee\nOolong,Tea\nSol,Dolls\n", encoding="utf-8")
-    assert read_labels(file, SHOP, titled(), "ann") == [
+    assert read_labels(file, SHOP, titled(), "ann").labels == [
         (Label("1", "drinks/tea", "ann"), "Assam tea. Ashby"),
         (Label("4", "drinks/coffee", "ann"), "Beans. Sol"),
         (Label(id_of_text("Oolong"), "drinks/tea", "ann"), "Oolong"),
@@ -94,7 +94,18 @@ def test_a_title_of_several_products_is_refused(file: Path) -> None:
     problem = "several products are called 'Rag doll': 2, 3 -> name the product by its id, in a column 'product_id'"
     assert str(told.value) == f"{file}:3: {problem}"
     file.write_text("title,category\nRag doll. Mar,Dolls\n", encoding="utf-8")
-    assert read_labels(file, SHOP, titled(), "ann")[0][0].product_id == "3"
+    assert read_labels(file, SHOP, titled(), "ann").labels[0][0].product_id == "3"
+
+
+def test_what_the_catalogue_has_not_is_counted_with_an_id_and_without(file: Path) -> None:
+    file.write_text("sku,title,category\n1,,Tea\n,Beans,Coffee\n,Oolong,Tea\n99,Sencha,Tea\n", encoding="utf-8")
+    assert read_labels(file, SHOP, titled(), "ann").strangers == {"99", id_of_text("Oolong")}
+
+
+def test_a_text_counts_before_a_title(file: Path) -> None:
+    both = [Product("1", "Tea. Ashby", {"title": "Tea"}), Product("2", "Tea", {"title": "Green tea"})]
+    file.write_text("title,category\nTea,Tea\n", encoding="utf-8")
+    assert read_labels(file, SHOP, both, "ann").labels[0][0].product_id == "2"
 
 
 def test_numbers_truths_and_nothing_are_read_as_they_are_meant(tmp_path: Path) -> None:
