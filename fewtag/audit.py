@@ -18,7 +18,6 @@ from fewtag.catalogue_file import Columns, read_rows, reading
 from fewtag.core import Label, Product
 from fewtag.errors import FewtagError, LabelError
 from fewtag.labels import category_of
-from fewtag.metrics import wilson
 from fewtag.tag_file import SPREAD_COLUMNS
 from fewtag.taxonomy import Taxonomy
 
@@ -131,12 +130,3 @@ def audit_sample(spreads: Sequence[Item], n: int, seed: int = 0) -> list[Item]:
     """
     drawn = np.random.default_rng(seed).choice(len(spreads), min(n, len(spreads)), replace=False)
     return [spreads[place] for place in sorted(drawn)]
-
-
-def audited_precision(right: int, of: int) -> tuple[float, float]:
-    """Return Wilson's interval of the precision, when of `of` audited tags `right` were right; (0, 1) where none was looked at.
-
-    >>> tuple(round(end, 3) for end in audited_precision(48, 50))
-    (0.865, 0.989)
-    """
-    return wilson(right, of)

@@ -87,11 +87,12 @@ def talk_of_propagation(tagger: Tagger, count: int, precision: float, dry_run: b
 
 def take_answers(tagger: Tagger, file: Path, source: str) -> None:
     """Print how right an audit found what was spread, and add its answers as labels."""
-    from fewtag.audit import audited_precision, read_answers
+    from fewtag.audit import read_answers
     from fewtag.labelling import add_labels
+    from fewtag.metrics import wilson
 
     found = read_answers(file, tagger.taxonomy, tagger.products() if tagger.columns.file else None, source)
-    low, high = audited_precision(found.right, found.answered)
+    low, high = wilson(found.right, found.answered)
     share = found.right / found.answered
     typer.echo(
         f"{found.right} of {found.answered} are right: a precision of {share:.3f}, with 95% confidence between {low:.3f} and {high:.3f}"

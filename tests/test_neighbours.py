@@ -19,9 +19,10 @@ from scipy import sparse
 from scipy.stats import binomtest
 from test_models import drawn
 
-from fewtag.audit import audit_sample, audited_precision
+from fewtag.audit import audit_sample
 from fewtag.core import Label, Product
 from fewtag.errors import ModelError
+from fewtag.metrics import wilson
 from fewtag.models.neighbours.brakes import (
     BOUND,
     LENIENCE,
@@ -333,8 +334,8 @@ def test_an_audit_draws_each_spread_once_and_bounds_the_precision() -> None:
     drawn_once = audit_sample(range(1000), 50, seed=1)
     assert drawn_once == sorted(set(drawn_once)) == audit_sample(range(1000), 50, seed=1)
     assert drawn_once != audit_sample(range(1000), 50, seed=2)
-    assert audited_precision(0, 0) == (0, 1)
-    low, high = audited_precision(96, 100)
+    assert wilson(0, 0) == (0, 1)
+    low, high = wilson(96, 100)
     # Wilson by hand: (p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n)
     z, p, n = 1.959964, 0.96, 100
     middle, half = (p + z * z / (2 * n)) / (1 + z * z / n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
