@@ -66,7 +66,7 @@ def evaluate(
     talk_of_changed_taxonomy(tagger)
     with about(gold):
         found = with_bars(tagger.evaluate, truth.products, truth.categories)
-    talk_of_left_out(found, truth, bool(tagger.columns.file))
+    talk_of_left_out(found, truth)
     if out:
         talk(f"{many(write_tags(found.rows, out, COLUMNS), 'product')} written to {out}")
     typer.echo(json.dumps(found.to_json(), ensure_ascii=False)) if as_json else print_evaluation(found, tagger.taxonomy)
@@ -75,14 +75,14 @@ def evaluate(
     )
 
 
-def talk_of_left_out(found: Evaluation, gold: Gold, has_catalogue: bool) -> None:
+def talk_of_left_out(found: Evaluation, gold: Gold) -> None:
     """Say what of the gold does not count, or not everywhere."""
     counts = {
         "Left out, since labels or examples of the same product or text were learnt from, and would flatter: {}.": found.learnt_from,
         "Left out, as what is said of them contradicts itself: {}.": gold.contradicted,
         "Left out, as nothing is said but what they are not: {}.": gold.denied,
         "Without a gold category, so that any tag is wrong: {}.": found.nowhere,
-        "Not in the catalogue, and tagged by the texts in the file: {}.": gold.strangers if has_catalogue else 0,
+        "Not in the catalogue, and tagged by the texts in the file: {}.": gold.strangers,
     }
     talk(*(line.format(many(count, "product")) for line, count in counts.items() if count))
 

@@ -44,9 +44,9 @@ def import_labels(
 
     place = open_workspace(workspace)
     tagger = Tagger.open(place.root)
-    catalogue = tagger.products() if tagger.columns.file else iter(())
+    catalogue = tagger.products() if tagger.columns.file else None
     batch = read_labels(file, tagger.taxonomy, catalogue, by or login(), tagger.columns.id)
-    if batch.strangers and tagger.columns.file:
+    if batch.strangers:
         talk(f"Not in the catalogue, and learnt from by the texts in the file: {many(len(batch.strangers), 'product')}.")
     print_added(add_labels(place, tagger.taxonomy, batch.labels, file), tagger.taxonomy, as_json)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from fewtag.errors import FewtagError
 from fewtag.terminal import By, WorkspaceFolder, login, many, open_workspace, talk, with_bars
 
 if TYPE_CHECKING:
+    from fewtag.core import Tag
     from fewtag.tagger import Tagger
 
 
@@ -36,8 +38,6 @@ def propagate(
 
     Example: fewtag propagate --dry-run --audit 50 > audit.csv
     """
-    from fewtag.audit import audit_sample
-    from fewtag.tag_file import SPREAD_COLUMNS, spread_rows, stream_csv
     from fewtag.tagger import Tagger
 
     if audit < 0:
@@ -54,14 +54,22 @@ def propagate(
         return
     found = with_bars(lambda: tagger.propagate(catalogue, precision=precision, dry_run=dry_run))
     if dry_run or audit:
-        texts = {product.id: product.text for product in tagger.products()} if tagger.columns.file else {}
-        shown = audit_sample(found, audit) if audit else found
-        stream_csv(spread_rows(shown, texts, tagger.taxonomy), sys.stdout, SPREAD_COLUMNS)
+        print_spread(tagger, found, audit)
+    talk_of_propagation(tagger, len(found), precision, dry_run)
+
+
+def print_spread(tagger: Tagger, found: Sequence[Tag], audit: int) -> None:
+    """Print what was spread as CSV, or so many of it for a person to look at."""
+    from fewtag.audit import audit_sample
+    from fewtag.tag_file import SPREAD_COLUMNS, spread_rows, stream_csv
+
+    texts = {product.id: product.text for product in tagger.products()} if tagger.columns.file else {}
+    shown = audit_sample(found, audit) if audit else found
+    stream_csv(spread_rows(shown, texts, tagger.taxonomy), sys.stdout, SPREAD_COLUMNS)
     if len(found) < audit:
         talk(f"The audit has all {len(found)} that there are, fewer than the {audit} that were asked for.")
     if audit and found:
         talk("Write y, n or the right category into the column 'right': `fewtag propagate --answers FILE` counts, and learns from it.")
-    talk_of_propagation(tagger, len(found), precision, dry_run)
 
 
 def talk_of_propagation(tagger: Tagger, count: int, precision: float, dry_run: bool) -> None:

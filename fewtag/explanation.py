@@ -5,10 +5,10 @@ The trap: a word that can be left out at no loss may still have mattered, where 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import regex
@@ -16,13 +16,11 @@ import regex
 from fewtag.blend import Array
 from fewtag.core import Label, Product, Stage, Tag
 from fewtag.decide import decide
-from fewtag.label_file import id_of_text
-from fewtag.labels import Standing, contradict
+from fewtag.labels import Standing
 from fewtag.ladder import Ladder
 from fewtag.models.zero_shot.rung import Evidence
 from fewtag.taxonomy import Taxonomy
-
-Fate = Literal["heeded", "waiting", "outvoted", "earlier text", "category gone", "taken back"]
+from fewtag.verdicts import LabelFate, fates_of
 
 WORDS: Final = 40
 """So many different words of a product are left out, one after the other; a text that is longer says the most at its beginning."""
@@ -71,19 +69,6 @@ class Neighbour:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What somebody has said of a product, when, and what became of it; `at` is empty where the ledger has it no more.
-
-    It is `heeded`, `waiting` for a training, `outvoted` by a newer label, or by one of the product where it is of its text alone, of an
-    `earlier text` of the product, of a `category gone` from the taxonomy, or `taken back` since the last training, which still heeds it.
-    """
-
-    label: Label
-    at: str
-    fate: Fate
-
-
-@dataclass(frozen=True, slots=True)
 class Explanation:
     """Why a product has its tag: the likeliest categories, best first, and what people have said of it, the oldest first.
 
@@ -105,7 +90,7 @@ class Explanation:
     likely: float
     words: tuple[Word, ...]
     neighbours: tuple[Neighbour, ...]
-    labels: tuple[Said, ...]
+    labels: tuple[LabelFate, ...]
 
     @property
     def answer(self) -> str:
@@ -127,7 +112,7 @@ def explain(product: Product, ladder: Ladder, level: float, shortlist: int, stan
     """Return why a ladder says what it says of a product, where a tag is decided at a level of probability, beside the labels that hold."""
     taxonomy, evidence = ladder.taxonomy, ladder.explain(product)
     by_rungs = evidence.probability[None]
-    [tag] = ladder.decide([product], ladder.heed([product], by_rungs), level)
+    [tag] = ladder.decide([product], ladder.verdicts([product], by_rungs), level)
     [alone] = decide([product.id], by_rungs, taxonomy, level, ladder.stages)
     sums = dict(zip(taxonomy, taxonomy.subtree_sums(by_rungs)[0].tolist(), strict=True))
     answer = answer_of(alone)
@@ -142,37 +127,8 @@ def explain(product: Product, ladder: Ladder, level: float, shortlist: int, stan
         likely=sums[answer],
         words=weighed_words(product, answer, sums[answer], ladder, level),
         neighbours=tuple(Neighbour(*each) for each in ladder.nearest_labels(product, NEIGHBOURS)),
-        labels=tuple(sayings(product, ladder.learnt, standing, taxonomy)),
+        labels=tuple(fates_of(product, ladder.learnt, standing, taxonomy)),
     )
-
-
-def sayings(product: Product, learnt: Sequence[tuple[Label, str]], standing: Standing, taxonomy: Taxonomy) -> Iterator[Said]:
-    """Yield what people have said of a product, or of its text alone; `learnt` are the labels of the last training, each with its text."""
-    names = (product.id, id_of_text(product.text))
-    of_it = [(label, text) for label, text in learnt if label.product_id in names]
-    own = [label for label, text in of_it if text == product.text and label.product_id == product.id]
-    of_text = [label for label, text in of_it if text == product.text and label.product_id != product.id]
-    heeded = own + [label for label in of_text if not any(contradict(label, other, taxonomy) for other in own)]
-    rows = [row for row in standing.held if row.label.product_id in names]
-    ranked = sorted(rows, key=lambda row: (row.label.product_id == product.id, row.seq))  # what counts before the others comes last
-    for row in rows:
-        fate: Fate = "waiting"
-        if row.label.category not in (taxonomy if row.label.negative else taxonomy.index):
-            fate = "category gone"
-        elif any(_same(row.label, label) for label in heeded):
-            fate = "heeded"
-        elif any(contradict(row.label, other.label, taxonomy) for other in ranked[ranked.index(row) + 1 :]):
-            fate = "outvoted"
-        elif row.text != product.text:
-            fate = "earlier text"
-        yield Said(row.label, row.at, fate)
-    for label in heeded:
-        if not any(_same(row.label, label) for row in rows):
-            yield Said(label, "", "taken back")
-
-
-def _same(one: Label, other: Label) -> bool:
-    return (one.category, one.negative) == (other.category, other.negative)
 
 
 def candidates(evidence: Evidence, voices: Mapping[Stage, Array], taxonomy: Taxonomy, shortlist: int) -> tuple[Candidate, ...]:

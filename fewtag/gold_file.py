@@ -29,7 +29,7 @@ class Gold:
     strangers: int = 0
 
 
-def read_gold(path: Path, taxonomy: Taxonomy, catalogue: Iterable[Product], id_column: str | None = None) -> Gold:
+def read_gold(path: Path, taxonomy: Taxonomy, catalogue: Iterable[Product] | None, id_column: str | None = None) -> Gold:
     """Read a file as `read_labels` does, in which a row without a category says that the product belongs nowhere.
 
     Raises LabelError, or CatalogueError where the file cannot be read, with file, line, value and mend.

@@ -48,18 +48,20 @@ class LabelRow:
 
 
 class LabelsRead(NamedTuple):
-    """Labels of a file, each with its product's text, in the order of the file, and the ids of those products that no catalogue has."""
+    """Labels of a file, each with its product's text, in the order of the file, and the ids of products that no catalogue has."""
 
     labels: list[tuple[Label, str]]
     strangers: set[str]
 
 
-def read_labels(path: Path, taxonomy: Taxonomy, catalogue: Iterable[Product], source: str, id_column: str | None = None) -> LabelsRead:
+def read_labels(
+    path: Path, taxonomy: Taxonomy, catalogue: Iterable[Product] | None, source: str, id_column: str | None = None
+) -> LabelsRead:
     """Return the labels of a file.
 
-    The catalogue is read once. It gives the text of a product that it has, and the id where a row has a text alone, or a title: what a
-    column of the catalogue holds that is called like a text. A text that it has not gets an id of its own. `source` has said what the file
-    does not say who said; `id_column` is what the catalogue calls its ids.
+    The catalogue, where there is one, is read once. It gives the text of a product that it has, and the id where a row has a text alone,
+    or a title: what a column of the catalogue holds that is called like a text. A text that it has not gets an id of its own. `source` has
+    said what the file does not say who said; `id_column` is what the catalogue calls its ids.
     Raises LabelError, or CatalogueError where the file cannot be read, with file, line, value and mend.
     """
     rows = label_rows(path, taxonomy, source, id_column)
@@ -80,12 +82,12 @@ def label_rows(path: Path, taxonomy: Taxonomy, source: str, id_column: str | Non
     return rows
 
 
-def with_texts(path: Path, rows: Sequence[LabelRow], catalogue: Iterable[Product], taxonomy: Taxonomy) -> LabelsRead:
+def with_texts(path: Path, rows: Sequence[LabelRow], catalogue: Iterable[Product] | None, taxonomy: Taxonomy) -> LabelsRead:
     """Return the rows of a file as labels, each with its product's text, found in the catalogue; raises as `read_labels` does."""
     wanted, unnamed = {row.id for row in rows}, {row.text for row in rows if not row.id}
     texts: dict[str, str] = {}
     called: dict[str, list[Product]] = {}
-    for product in catalogue:
+    for product in catalogue or ():
         if product.id in wanted:
             texts[product.id] = product.text
         for title in unnamed.intersection(titles_of(product)) if unnamed else ():
@@ -102,7 +104,7 @@ def with_texts(path: Path, rows: Sequence[LabelRow], catalogue: Iterable[Product
             _fail(path, row.line, f"there is no product '{product_id}' in the catalogue", mend)
         labels.append((Label(product_id, row.category, row.source, row.negative), text))
     _check_agreement(path, [row.line for row in rows], [label for label, _ in labels], taxonomy)
-    return LabelsRead(labels, {label.product_id for label, _ in labels} - texts.keys())
+    return LabelsRead(labels, set() if catalogue is None else {label.product_id for label, _ in labels} - texts.keys())
 
 
 def titles_of(product: Product) -> set[str]:

@@ -64,7 +64,8 @@ class Ladder:
         self.speak(taxonomy)
         self._upper = self._fresh_upper()
         self._shift: Array = np.zeros(len(taxonomy.classes), dtype=np.float32)
-        self._verdicts = Verdicts()
+        self.verdicts = Verdicts()
+        """What people have said of single products, as of the last training."""
         self.training: Training | None = None
         """What the last training came to; None where there was none."""
         self._proof = Proof.nothing()
@@ -126,7 +127,7 @@ class Ladder:
             proof = Proof.of(replace(unseen, scores=upper.calibration(unseen.scores)), share, upper.warm, self.taxonomy)
             training = self._told(course, upper, heard, share, round(time.monotonic() - start, 1))
         self._upper, self._shift, self.training, self._proof = upper, shift, training, proof
-        self._verdicts = Verdicts.of(products, course.taught, self.taxonomy)
+        self.verdicts = Verdicts.of(products, course.taught, self.taxonomy)
         texts = {product.id: product.text for product in products}
         self.learnt = [(label, texts[label.product_id]) for label in course.taught]
         return training
@@ -134,7 +135,7 @@ class Ladder:
     def forget(self, catalogue: Sequence[Product]) -> None:
         """Unlearn what labels have taught; of the zero-shot rung that is the weight of the language model."""
         self._zero_shot.heed(catalogue, ())
-        self._upper, self.training, self._verdicts, self.learnt = self._fresh_upper(), None, Verdicts(), []
+        self._upper, self.training, self.verdicts, self.learnt = self._fresh_upper(), None, Verdicts(), []
         self._shift, self._proof = np.zeros_like(self._shift), Proof.nothing()
 
     def promise(self, precision: float) -> Promise:
@@ -175,7 +176,7 @@ class Ladder:
 
     def predict_proba(self, products: Sequence[Product]) -> Probabilities:
         """Return float32 (n, n_classes): rows sum to 1, columns follow the taxonomy's classes; labels of the very products outweigh all."""
-        return self.heed(products, self.by_rungs(products))
+        return self.verdicts(products, self.by_rungs(products))
 
     def by_rungs(self, products: Sequence[Product]) -> Probabilities:
         """Return what `predict_proba` does of products that people have said nothing of."""
@@ -187,11 +188,7 @@ class Ladder:
     def decide(self, products: Sequence[Product], probabilities: Probabilities, level: float) -> list[Tag]:
         """Return one tag per product from probabilities of its classes, (n, n_classes); its stage is a rung, or a person's label."""
         tags = decide([product.id for product in products], probabilities, self.taxonomy, level, self.stages)
-        return [replace(tag, stage="label") if self._verdicts.settle(product) else tag for product, tag in zip(products, tags, strict=True)]
-
-    def heed(self, products: Sequence[Product], probabilities: Probabilities) -> Probabilities:
-        """Return the probabilities of products, (n, n_classes), where what people said of these very products outweighs."""
-        return self._verdicts(products, probabilities)
+        return [replace(tag, stage="label") if self.verdicts.settle(product) else tag for product, tag in zip(products, tags, strict=True)]
 
     def second_opinion(self, products: Sequence[Product], labels: Sequence[Label], top: int = TOP) -> SecondOpinion:
         """Return what is said of labelled products by what has not seen their labels, of the `top` likeliest classes of each.
@@ -271,7 +268,7 @@ class Ladder:
         self._upper.save(folder)
         if self.learnt:
             training = asdict(self.training) if self.training else None
-            about = {"training": training, "shift": self._shift.tolist(), "verdicts": asdict(self._verdicts)}
+            about = {"training": training, "shift": self._shift.tolist(), "verdicts": asdict(self.verdicts)}
             about["learnt"] = [[asdict(label), text] for label, text in self.learnt]
             self._proof.save(folder)
             (folder / TRAINING).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
@@ -292,7 +289,7 @@ class Ladder:
                 self._upper = self._fresh_upper().load(folder, self.training)
             self._proof = Proof.load(folder)
             self._shift = np.array(about["shift"], dtype=np.float32)
-            self._verdicts = Verdicts(**about["verdicts"])
+            self.verdicts = Verdicts(**about["verdicts"])
             self.learnt = [(Label(**label), text) for label, text in about["learnt"]]
         return self
 

@@ -13,7 +13,7 @@ from typing import Final
 from fewtag.core import Product, Tag
 from fewtag.errors import WorkspaceError
 from fewtag.learner import Learner, digest
-from fewtag.store import SWEEPS, Ledger, Run, StoredTag
+from fewtag.store import SWEEPS, Ledger, ModelIdentity, Run, StoredTag
 from fewtag.taxonomy import Taxonomy
 from fewtag.workspace import Workspace
 
@@ -48,8 +48,7 @@ def spread_labels(
     if dry_run:
         return found, outcome
     run = ledger.start_run("propagate", fingerprint, taxonomy.version, learner.seed, {"precision": precision})
-    for before in given_back:
-        ledger.add_tags(run, before.model, [before.tag])
+    write_again(ledger, run, given_back)
     if not spread_by(ledger, run):  # a kill may have come between the tags and the end
         ledger.add_tags(run, learner.ladder.parts.identity, found)
     ledger.finish_run(run)
@@ -65,6 +64,15 @@ def no_longer_spread(ledger: Ledger, others: Container[str]) -> list[StoredTag]:
     """Return, of the products that nothing is spread to by now, those that an earlier propagation tagged, with the tags they had before."""
     stale = {stored.tag.product_id for stored in ledger.latest() if stored.tag.stage == "neighbours" and stored.tag.product_id in others}
     return [stored for stored in ledger.latest(but="neighbours") if stored.tag.product_id in stale]
+
+
+def write_again(ledger: Ledger, run: Run, before: Iterable[StoredTag]) -> None:
+    """Let tags hold again that products had before."""
+    by_model: dict[ModelIdentity, list[Tag]] = {}
+    for stored in before:
+        by_model.setdefault(stored.model, []).append(stored.tag)
+    for model, tags in by_model.items():
+        ledger.add_tags(run, model, tags)
 
 
 def done_already(ledger: Ledger, fingerprint: str) -> Run | None:
@@ -105,8 +113,6 @@ def take_back_spread(workspace: Workspace, run_id: int, taxonomy_version: str, s
                 f"there is nothing of run {run_id} to take back", mend="name the run that `fewtag propagate` told", where=workspace.root
             )
         run = ledger.start_run("undo", str(run_id), taxonomy_version, seed, {"run": run_id})
-        for history, place in undone:
-            for before in history[place + 1 : place + 2]:
-                ledger.add_tags(run, before.model, [before.tag])
+        write_again(ledger, run, [before for history, place in undone for before in history[place + 1 : place + 2]])
         ledger.finish_run(run)
         return len(undone)

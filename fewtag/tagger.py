@@ -316,7 +316,7 @@ class Tagger:
     def explain(self, product: Product | str, shortlist: int = 5) -> Explanation:
         """Return why a product is tagged as it is: what the rungs say of likely categories, its words, and labelled products like it.
 
-        A tag that `propagate` has spread is the product's until the next training or bootstrap.
+        A tag that `propagate` has spread is the product's for as long as the ledger has it so.
 
         A text that is the id of a product which the workspace has tagged stands for that product, where `products` has it.
         Each of its words is left out once to see what changes, so that a language model may be asked some forty times.

@@ -77,7 +77,7 @@ def gold_for(tagger: Tagger, file: Path) -> Gold:
     """Read gold; products without a text are looked up in the tagger's catalogue, where it has one."""
     from fewtag.gold_file import read_gold
 
-    catalogue = tagger.products() if tagger.columns.file else iter(())
+    catalogue = tagger.products() if tagger.columns.file else None
     return read_gold(file, tagger.taxonomy, catalogue, tagger.columns.id)
 
 

@@ -20,6 +20,7 @@ from fewtag.taxonomy import Taxonomy
 BELIEF: Final = 4.0
 """What a branch shows counts in each of its categories as much as so many labels of its own."""
 CHANGES: Final = 5
+"""So many labels that all change for the better do so by chance once in 32 times; fewer say too little."""
 LEAST_GAIN: Final = 0.005
 """That or less is written as no point at all."""
 
@@ -189,8 +190,6 @@ def _reason(labels: int, held_out: int, gain: float) -> str:
 
 def tells(gain: float, held_out: int) -> bool:
     """Return whether a change in the share of right ones, of so many, is more than chance easily makes it.
-
-    Five changes for the better and none for the worse come by chance once in 32 times, fewer more often.
 
     >>> tells(-0.06, 16), tells(0.3, 138), tells(1.0, 4), tells(0.8333, 6)
     (False, True, False, True)

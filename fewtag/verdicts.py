@@ -1,18 +1,24 @@
-"""What people have said of single products, which outweighs whatever a model says of just these."""
+"""What people have said of single products, which outweighs whatever a model says of just these, and what became of each label.
+
+The trap: a label is of a product's id and text together, or of a text alone, and either may have changed since the last training.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
 from fewtag.core import Label, Product
 from fewtag.label_file import id_of_text
+from fewtag.labels import Standing, contradict
 from fewtag.models import Probabilities
 from fewtag.models.calibrate import TINY, log_softmax
 from fewtag.taxonomy import Taxonomy
+
+Fate = Literal["heeded", "waiting", "outvoted", "earlier text", "category gone", "taken back"]
 
 A_PERSONS_WORD: Final = 50.0
 """What a label is worth in log-odds: more than any model says."""
@@ -71,6 +77,47 @@ class Verdicts:
         if is_ is None and self.has.get(text) not in is_not:
             is_ = self.has.get(text)
         return is_, is_not | (set(self.has_not.get(text, ())) - {is_})
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFate:
+    """A label, when it was given, and what became of it; `at` is empty where the ledger has it no more.
+
+    It is `heeded`, `waiting` for a training, `outvoted` by a newer label, or by one of the product where it is of its text alone, of an
+    `earlier text` of the product, of a `category gone` from the taxonomy, or `taken back` since the last training, which still heeds it.
+    """
+
+    label: Label
+    at: str
+    fate: Fate
+
+
+def fates_of(product: Product, learnt: Sequence[tuple[Label, str]], standing: Standing, taxonomy: Taxonomy) -> Iterator[LabelFate]:
+    """Yield the labels of a product, and of its text alone; `learnt` are those of the last training, each with its text."""
+    names = (product.id, id_of_text(product.text))
+    known = [label for label, text in learnt if label.product_id in names and text == product.text]
+    own = [label for label in known if label.product_id == product.id]
+    heeded = [label for label in known if label in own or not any(contradict(label, other, taxonomy) for other in own)]
+    rows = [row for row in standing.held if row.label.product_id in names]
+    ranked = sorted(rows, key=lambda row: (row.label.product_id == product.id, row.seq))  # what counts before the others comes last
+    for row in rows:
+        fate: Fate = "waiting"
+        if row.label.category not in (taxonomy if row.label.negative else taxonomy.index):
+            fate = "category gone"
+        elif any(_same(row.label, label) for label in heeded):
+            fate = "heeded"
+        elif any(contradict(row.label, other.label, taxonomy) for other in ranked[ranked.index(row) + 1 :]):
+            fate = "outvoted"
+        elif row.text != product.text:
+            fate = "earlier text"
+        yield LabelFate(row.label, row.at, fate)
+    for label in heeded:
+        if not any(_same(row.label, label) for row in rows):
+            yield LabelFate(label, "", "taken back")
+
+
+def _same(one: Label, other: Label) -> bool:
+    return (one.category, one.negative) == (other.category, other.negative)
 
 
 def _key(product: Product) -> str:

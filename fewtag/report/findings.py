@@ -171,7 +171,7 @@ def gather(
 
 def _provenance(run: Row[Any], stored: Sequence[StoredTag]) -> Provenance:
     settings = json.loads(run.settings)
-    voices = Counter((each.tag.stage, each.model if each.tag.stage != "label" else ModelIdentity("–")) for each in stored)
+    voices = Counter((each.tag.stage, each.model if each.tag.stage != "label" else ModelIdentity("")) for each in stored)
     return Provenance(
         at=now(),
         fewtag=__version__,
