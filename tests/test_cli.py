@@ -139,6 +139,9 @@ def test_where_nothing_is_sure_enough_nothing_is_tagged(shop: Path, run: Run) ->
         "Most products are left open: `fewtag bootstrap taxonomy.yaml --precision 0.5` tags more of them, less surely.",
         NEXT,
     ]
+    low = run("bootstrap", "taxonomy.yaml", "--precision", "0.5", "--json")
+    assert json.loads(low.out)["tagged"] == 0
+    assert not any("left open" in line for line in low.talk), "less is no advice where that little was asked for"
 
 
 def test_a_demand_for_certainty_tags_nothing(shop: Path, run: Run) -> None:

@@ -10,7 +10,7 @@ from fewtag.climb import BELIEF, Held, Step, climb, gain, right, speaks, stages
 from fewtag.metrics import wilson
 from fewtag.models.calibrate import log_softmax
 from fewtag.taxonomy import Category, Taxonomy
-from fewtag.training import Heard, Judged
+from fewtag.training import Effect, Heard, Judged
 
 GOLD = np.arange(90) % 3
 WARM = np.ones(3, dtype=np.bool_)
@@ -87,6 +87,10 @@ def test_the_topmost_rung_that_speaks_is_the_one_that_a_class_stands_on() -> Non
     few = Step("few-shot", Blend(1, 1), (True, True, False), (0.0,) * 3, 0, 0, 0, {})
     fine = Step("fine-tune", Blend(1, 1), (True, False, False), (0.0,) * 3, 0, 0, 0, {})
     assert stages([few, fine], 3) == ("fine-tune", "few-shot", "zero-shot")
+
+
+def test_half_a_point_is_written_as_none() -> None:
+    assert [Effect.of(9, 200, gain).kind for gain in (0.005, -0.005, 0.0051, -0.0051)] == ["same", "same", "gain", "lose"]
 
 
 def test_the_next_label_is_wanted_where_most_products_are_wrong_for_the_labels_there_are() -> None:

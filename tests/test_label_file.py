@@ -100,6 +100,8 @@ def test_a_title_of_several_products_is_refused(file: Path) -> None:
 def test_what_the_catalogue_has_not_is_counted_with_an_id_and_without(file: Path) -> None:
     file.write_text("sku,title,category\n1,,Tea\n,Beans,Coffee\n,Oolong,Tea\n99,Sencha,Tea\n", encoding="utf-8")
     assert read_labels(file, SHOP, titled(), "ann").strangers == {"99", id_of_text("Oolong")}
+    file.write_text("title,category\nOolong,Tea\n", encoding="utf-8")
+    assert read_labels(file, SHOP, None, "ann").strangers == set(), "where there is no catalogue, nothing is strange to it"
 
 
 def test_a_text_counts_before_a_title(file: Path) -> None:

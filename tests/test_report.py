@@ -197,6 +197,17 @@ def test_a_revision_is_told_by_its_first_digits(findings: Findings) -> None:
     assert f'<code title="{revision}">0123456789ab</code></td><td>–</td>' in shown
 
 
+def test_labels_are_no_models(tagged: Path, run: Run) -> None:
+    for product_id, category in (("A8", "soap"), ("A1", "tea")):
+        assert run("label", "add", product_id, category).code == 0
+    assert run("train", "--quick").code == 0
+    assert run("report").code == 0
+    page = page_of(tagged / "report.html")
+    row = f"<td>{CHINESE['label']}</td><td>–</td><td>–</td><td>–</td>"
+    assert f'{row}<td class="number">2</td>' in page
+    assert f"{CHINESE['labelled']} 2 17%" in words_of(page)
+
+
 def test_the_page_speaks_english_of_a_taxonomy_in_a_language_that_it_does_not_know(shop: Path, run: Run) -> None:
     (shop / "taxonomy.yaml").write_text(TAXONOMY.replace("language: zh", "language: de"), encoding="utf-8")
     assert run("bootstrap", "taxonomy.yaml").code == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -421,6 +422,24 @@ def test_what_is_not_spread_again_gets_the_tag_back_that_it_had(labelled: tuple[
     assert tagger.propagation.unchanged
     assert tagger.take_back(last_run(tagger)) == len(again) + 1, "what was given back too"
     assert tagger.history(denied.product_id)[0].tag.category == denied.category
+
+
+def test_a_label_that_came_after_what_was_spread_is_what_is_explained(labelled: tuple[Tagger, list[Product]]) -> None:
+    tagger, products = labelled
+    first, *_ = tagger.propagate(products)
+    product = products[int(first.product_id[1:])]
+    tagger.fit([product], [COFFEE], tune=False)  # the ledger's tag is still the one that was spread
+    assert tagger.history(product.id)[0].tag.stage == "neighbours"
+    assert (tagger.explain(product).tag.stage, tagger.explain(product).tag.category) == ("label", COFFEE)
+
+
+def test_tags_are_decided_anew_where_one_more_can_decide_them(
+    labelled: tuple[Tagger, list[Product]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tagger, products = labelled
+    assert tagger.bootstrap(products).unchanged
+    monkeypatch.setattr("fewtag.tagger.Stage", Literal["zero-shot", "few-shot"])
+    assert not tagger.bootstrap(products).unchanged
 
 
 def test_a_propagation_gives_nothing_back_beyond_its_catalogue(labelled: tuple[Tagger, list[Product]]) -> None:
