@@ -229,6 +229,9 @@ def test_an_unknown_text_is_answered_with_the_nearest() -> None:
         tools.find("Drils")  # nearer to a word of a long name than to 'Nails' as a whole
     with pytest.raises(TaxonomyError, match=r"-> did you mean 'tools/nails-screws'\?"):
         tools.find("Tools > Screws")
+    pens = Taxonomy.from_paths(["Stationery > Pens, paper & post", "Pets"])
+    with pytest.raises(TaxonomyError, match=r"-> did you mean 'stationery/pens-paper-post'\?"):
+        pens.find("Pens")  # a word of a name, however long its path is
     food = Taxonomy.from_paths(["Food > Jam & honey", "Food > Meat", "Pans"])
     for said, meant in (("Jam", "food/jam-honey"), ("Food > Jam", "food/jam-honey"), ("Pan", "pans"), ("Met", "food/meat")):
         with pytest.raises(TaxonomyError, match=f"-> did you mean '{meant}'"):
